@@ -1,0 +1,100 @@
+"""The seam between what is asked and what computes it. Text in, text out; no ids, no tensors.
+
+`complete`, `evals` and `server` ask for these Protocols; the local fleet, a remote server and the
+tests' fake implement them. `cli/wiring.py` alone chooses which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Literal, Protocol
+
+import msgspec
+
+from paceline.core.types import Snippet
+
+FinishReason = Literal["stop", "length", "cancelled", "deadline"]
+"""stop: the model ended or a stop string was met; length: max_tokens or the window was reached."""
+
+
+class PromptParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What to continue, before a model's template and tokenizer see it."""
+
+    prefix: str
+    suffix: str | None = None
+    """None asks for plain left-to-right text; a string, even an empty one, for fill-in-the-middle."""
+    snippets: tuple[Snippet, ...] = ()
+    is_truncatable: bool = True
+    """May far ends be cut to fit the window? If not, a long prompt raises PromptTooLongError."""
+
+
+class GenerateParams(msgspec.Struct, frozen=True, kw_only=True):
+    """How to continue."""
+
+    max_tokens: int = 64
+    temperature: float = 0.0
+    """0 is greedy."""
+    stop: tuple[str, ...] = ()
+    """Generation ends before the first of these; the stop string itself is not returned."""
+    seed: int | None = None
+    """Only source of randomness when temperature > 0; None draws a fresh one."""
+    max_prompt_tokens: int | None = None
+    """Budget for a truncatable prompt; None is all that the window leaves."""
+
+
+class TextChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece of a stream. The last one, and only it, has a finish_reason."""
+
+    text: str
+    num_tokens: int = 0
+    """Tokens that this chunk adds to the count of completion tokens."""
+    logprob: float = 0.0
+    """Sum of their natural log-probabilities."""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    finish_reason: FinishReason | None = None
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client may know of a model."""
+
+    model_id: str
+    context_tokens: int
+    num_parameters: int = 0
+    path: str = ""
+    created_at_s: int = 0
+    license: str = ""
+
+
+class TextGenerator(Protocol):
+    """Anything that continues a prompt."""
+
+    @property
+    def models(self) -> tuple[ModelInfo, ...]:
+        """The models that `model_id` may name; the first is the default."""
+        ...
+
+    def stream(
+        self, parts: PromptParts, params: GenerateParams, *, model_id: str | None = None
+    ) -> AsyncIterator[TextChunk]:
+        """Continue `parts`. Closing the iterator cancels the work within one step.
+
+        Raises, at the first `__anext__`: EmptyPromptError, PromptTooLongError, UnknownModelError.
+        """
+        ...
+
+
+class TextScore(msgspec.Struct, frozen=True, kw_only=True):
+    """How well a model predicts a given text."""
+
+    bits: float
+    num_bytes: int
+    num_tokens: int
+
+
+class TextScorer(Protocol):
+    """Anything that can say how probable a given continuation is."""
+
+    def score(self, parts: PromptParts, continuation: str) -> TextScore:
+        """Return the negative log2-probability of `continuation` (without an end token)."""
+        ...

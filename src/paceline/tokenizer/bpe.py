@@ -1,0 +1,107 @@
+"""Bytes to ids and back: a thin, typed cover over a Hugging Face `tokenizers` file.
+
+Text is always encoded as text: a special token's name inside a document becomes ordinary bytes,
+so nobody can inject a sentinel. Special ids are only ever placed by `prompt`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer as HfTokenizer
+
+from paceline.core.errors import CheckpointError
+from paceline.tokenizer.specials import SPECIALS
+
+FILE_NAME = "tokenizer.json"
+
+SPLIT_PATTERN = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+    r"\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""Where merges may not reach across; the widely used cl100k form with digits in groups of three."""
+
+
+class Tokenizer:
+    """Encodes text and decodes ids with one `tokenizer.json`."""
+
+    def __init__(self, inner: HfTokenizer) -> None:
+        inner.encode_special_tokens = True
+        self._inner = inner
+        self.vocab_size: int = inner.get_vocab_size()
+
+    @classmethod
+    def load(cls, path: Path) -> Tokenizer:
+        """Load a `tokenizer.json`.
+
+        Raises:
+            CheckpointError: the file is missing or not a tokenizer.
+        """
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing; a model folder needs its {FILE_NAME}.")
+        try:
+            return cls(HfTokenizer.from_file(str(path)))
+        except Exception as cause:  # the Rust side raises bare Exception
+            raise CheckpointError(f"{path} is not a tokenizer file ({cause}).") from cause
+
+    def save(self, path: Path) -> None:
+        """Write a `tokenizer.json` that `transformers` loads unchanged."""
+        self._inner.save(str(path))
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`; never a special id. `decode(encode(text)) == text`."""
+        return self._inner.encode(text, add_special_tokens=False).ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text, on all cores."""
+        return [e.ids for e in self._inner.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of `ids`; special ids are written out. Invalid UTF-8 becomes U+FFFD."""
+        return self._inner.decode(list(ids), skip_special_tokens=False)
+
+    def special_id(self, name: str) -> int:
+        """The id of a special token.
+
+        Raises:
+            CheckpointError: this tokenizer has no such token.
+        """
+        token_id = self._inner.token_to_id(name)
+        if token_id is None:
+            raise CheckpointError(f"The tokenizer has no special token {name}.")
+        return token_id
+
+
+def train_tokenizer(
+    texts: Iterable[str], *, vocab_size: int, is_progress_shown: bool = False
+) -> Tokenizer:
+    """Train byte-level BPE on `texts`; the first ids are `SPECIALS`, in order."""
+    inner = HfTokenizer(models.BPE(byte_fallback=False))
+    inner.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+        [
+            pre_tokenizers.Split(Regex(SPLIT_PATTERN), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    inner.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIALS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=is_progress_shown,
+    )
+    inner.train_from_iterator(_batches(texts), trainer=trainer)
+    return Tokenizer(inner)
+
+
+def _batches(texts: Iterable[str], size: int = 256) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for text in texts:
+        batch.append(text)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
