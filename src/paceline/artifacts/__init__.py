@@ -1,0 +1,1 @@
+"""Formats between the stages: folders with a manifest that are either whole or absent."""

@@ -1,0 +1,1 @@
+"""The  command: one file per subcommand; wiring.py is the only place that joins parts."""

@@ -1,0 +1,1 @@
+"""Cursor to completion: mode, prompt parts, post-processing and the service that joins them."""

@@ -1,0 +1,1 @@
+"""Words that every stage shares: documents, cursors, candidates and the tree of errors."""

@@ -1,0 +1,1 @@
+"""Models on devices: runs an engine for each and offers it as a TextGenerator."""

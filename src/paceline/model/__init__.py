@@ -1,0 +1,1 @@
+"""Decoders in PyTorch, one file per architecture, and their Hugging Face checkpoints."""

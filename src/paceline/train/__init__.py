@@ -1,0 +1,1 @@
+"""Corpus to checkpoint: data, optimiser, schedule, loop and exact resume."""
