@@ -136,10 +136,11 @@ def fault_of_paceline(words: list[str], command: Any) -> str:
             if option is None:
                 return f"`{command.name}` has no option {name}"
             is_value = not equals and not (option.is_flag or option.count)
-        elif subcommands := getattr(command, "commands", None):
-            if word not in subcommands:
-                return f"{word!r} is none of its subcommands ({', '.join(sorted(subcommands))})"
-            command = subcommands[word]
+        elif hasattr(command, "list_commands"):
+            known = command.list_commands(None)
+            if word not in known:
+                return f"{word!r} is none of its subcommands ({', '.join(known)})"
+            command = command.get_command(None, word)
     return ""
 
 
