@@ -40,13 +40,13 @@ serve: $(serve_stamp) ## start the server and the playground (HOST= PORT=); inst
 	@exec .venv/bin/paceline serve --host $(HOST) --port $(PORT)
 
 test: .venv/dev.stamp ## run the tests that need no browser and no GPU (ARGS="-k engine" selects)
-	$(call pytest,-m "not e2e and not gpu")
+	@$(call pytest,-m "not e2e and not gpu")
 
 e2e: .venv/dev.stamp ## run the end-to-end tests: real processes and a real browser
 	@test -n "$(CHROMIUM)" || { \
 	  echo "make e2e: no Chromium found; install it (Debian: apt-get install chromium) or give CHROMIUM=/path." >&2; \
 	  exit 1; }
-	CHROMIUM="$(CHROMIUM)" $(call pytest,-m e2e tests/e2e)
+	@CHROMIUM="$(CHROMIUM)" $(call pytest,-m e2e tests/e2e)
 
 check: .venv/dev.stamp ## format, lint, types, imports, sizes, docs
 	.venv/bin/ruff format --check
