@@ -67,7 +67,7 @@ bench: .venv/dev.stamp ## run every benchmarks/*.py
 
 clean: ## remove caches and build output (rm -rf .venv removes the environment too)
 	rm -rf build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment -------------------------------------------------------------------------------------
 
