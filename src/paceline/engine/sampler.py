@@ -1,0 +1,68 @@
+"""From logits to ids. A draw depends on the row's logits, the seed and the index of the token alone:
+never on the batch, so the same request gives the same text whoever else is served.
+
+Legend: R rows with logits, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Items
+
+import torch
+from torch import Tensor
+
+from paceline.engine.scheduler import Chunk, Picked
+
+_MASK = (1 << 64) - 1
+
+
+def pick(chunks: Items[Chunk], logits_RV: Tensor) -> list[list[Picked]]:
+    """Return, for each chunk, the id and log-probability of each of its rows with logits.
+
+    Greedy is the smallest id among the largest logits. With a temperature the draw is Gumbel-max:
+    argmax(logits / temperature - log E), E ~ Exp(1). Log-probabilities are those at temperature 1.
+    The id of a scored row is its target.
+    """
+    ids_R = logits_RV.argmax(dim=-1)
+    row = 0
+    for sequence, rows in chunks:
+        count = rows.num_logit_rows
+        if count and sequence.targets:
+            first = rows.end - count - (len(sequence.token_ids) - len(sequence.targets))
+            ids_R[row : row + count] = torch.tensor(sequence.targets[first : first + count]).to(
+                ids_R.device
+            )
+        elif count and sequence.params.temperature > 0:
+            noise_V = exponential_noise(
+                logits_RV.shape[1], sequence.seed, sequence.num_output_tokens
+            )
+            scaled_V = logits_RV[row] / sequence.params.temperature
+            ids_R[row] = (scaled_V - noise_V.log().to(scaled_V.device)).argmax()
+        row += count
+    logprob_R = logits_RV.gather(1, ids_R[:, None])[:, 0] - logits_RV.logsumexp(dim=-1)
+    picked = [Picked(*pair) for pair in zip(ids_R.tolist(), logprob_R.tolist(), strict=True)]
+    ends = _running_ends(chunks)
+    return [picked[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+
+
+def _running_ends(chunks: Items[Chunk]) -> list[int]:
+    ends: list[int] = []
+    total = 0
+    for chunk in chunks:
+        total += chunk.rows.num_logit_rows
+        ends.append(total)
+    return ends
+
+
+def exponential_noise(size: int, seed: int, index: int) -> Tensor:
+    """`size` draws of Exp(1) for token `index` of a sequence; made on the CPU on every device."""
+    generator = torch.Generator().manual_seed(_mix(_mix(seed & _MASK) ^ index) >> 1)
+    return torch.empty(size).exponential_(generator=generator).clamp_min_(1e-30)
+
+
+def _mix(x: int) -> int:
+    """Spread nearby numbers over 64 bits. Source: splitmix64 (Steele et al. 2014)."""
+    x = (x + 0x9E3779B97F4A7C15) & _MASK
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return x ^ (x >> 31)
