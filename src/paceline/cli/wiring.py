@@ -5,19 +5,25 @@ Torch is reached from here alone, and only inside functions, so that `paceline -
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paceline.core.progress import Progress
-
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from paceline.complete.modes import Mode
+    from paceline.complete.service import Completion
+    from paceline.core.progress import Progress
+    from paceline.core.types import Cursor
     from paceline.fleet.local import LocalGenerator
+    from paceline.generate.types import ModelInfo
     from paceline.train.config import TrainConfig
 
 
-def open_generator(name_or_path: str | None) -> AbstractContextManager[LocalGenerator]:
-    """Load a model (None is the default one) and yield a TextGenerator; leaving unloads it.
+def open_generator(name_or_path: str | None) -> closing[LocalGenerator]:
+    """Load a model (None is the default one) as a TextGenerator; leaving the context unloads it.
 
     Raises:
         UnknownModelError, CheckpointError: there is no such model, or it is damaged.
@@ -32,6 +38,30 @@ def open_generator(name_or_path: str | None) -> AbstractContextManager[LocalGene
         folder.path, model_id=folder.model_id, engine_config=EngineConfig()
     )
     return closing(generator)
+
+
+@contextmanager
+def open_app(name_or_path: str | None) -> Generator[tuple[FastAPI, ModelInfo]]:
+    """Load a model and yield the HTTP app that serves it."""
+    from paceline.complete.service import Service
+    from paceline.server.app import create_app
+
+    with open_generator(name_or_path) as generator:
+        yield create_app(generator, Service(generator)), generator.models[0]
+
+
+async def complete_once(
+    cursor: Cursor, *, model: str | None, mode: Mode, max_tokens: int | None
+) -> Completion:
+    """Load a model, complete at `cursor` however long it takes, and unload the model."""
+    from paceline.complete.config import CompleteConfig
+    from paceline.complete.service import CompleteRequest, Service
+
+    with open_generator(model) as generator:
+        service = Service(generator, CompleteConfig(max_latency_ms=None))
+        return await service.complete(
+            CompleteRequest(cursor=cursor, mode=mode, max_tokens=max_tokens)
+        )
 
 
 def train_model(

@@ -1,0 +1,67 @@
+"""The HTTP app: dialects, health, documentation and playground around one generator and one service.
+
+Knows no fleet, no engine and no model: `cli.wiring` hands it what it serves.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel
+
+from paceline import __version__
+from paceline.complete.service import Service
+from paceline.generate.types import TextGenerator
+from paceline.server.dialects.llama_cpp import create_llama_router
+from paceline.server.dialects.openai import create_openai_router
+from paceline.server.docs_page import render_docs
+from paceline.server.errors import install_error_handlers
+from paceline.server.middleware import BodyLimit, LoopbackHost, RequestLog
+from paceline.server.playground.page import create_playground_router
+
+DESCRIPTION = (
+    "Code completion on this machine. Editors that speak llama.cpp's /infill or OpenAI's "
+    "/v1/completions work unchanged. Fields marked * must be sent."
+)
+
+DOCS_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+
+
+class Health(BaseModel):
+    """The server answers, and with which model."""
+
+    status: Literal["ok"] = "ok"
+    model: str
+    version: str = __version__
+
+
+def create_app(generator: TextGenerator, service: Service) -> FastAPI:
+    """Build the app. It owns neither `generator` nor `service`; the caller closes what it opened."""
+    default_model_id = generator.models[0].model_id
+    app = FastAPI(
+        title="Paceline",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+    )
+
+    @app.get("/health", tags=["server"])
+    async def health() -> Health:
+        """Is the server up? Editors ask this before anything else."""
+        return Health(model=default_model_id)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(render_docs(app.openapi()), headers=DOCS_HEADERS)
+
+    app.include_router(create_openai_router(generator))
+    app.include_router(create_llama_router(service, default_model_id))
+    app.include_router(create_playground_router())
+    install_error_handlers(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(LoopbackHost)
+    app.add_middleware(RequestLog)  # the last one added sees the request first
+    return app

@@ -1,0 +1,1 @@
+"""One file per wire protocol: thin adapters onto the completion service or the generator below it."""

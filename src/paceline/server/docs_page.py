@@ -1,0 +1,86 @@
+"""The `/docs` page: our OpenAPI schema as plain HTML, without any asset from elsewhere.
+
+FastAPI's own page loads its scripts from a content network, which a server without network lacks.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+code, pre { font: 0.9em ui-monospace, monospace; }
+h2 { border-top: 1px solid #8886; padding-top: 1rem; margin-top: 2rem; }
+h2 b { color: #2a7; } table { border-collapse: collapse; width: 100%; }
+td, th { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; }
+tr + tr { border-top: 1px solid #8883; }
+"""
+
+
+def render_docs(schema: dict[str, Any]) -> str:
+    """One page with every path of an OpenAPI schema and the fields of its request and reply."""
+    parts = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(schema['info']['title'])}</title>",
+        f"<meta name=viewport content='width=device-width'><style>{STYLE}</style>",
+        f"<h1>{escape(schema['info']['title'])}</h1>",
+        f"<p>{escape(schema['info'].get('description', ''))}</p>",
+        "<p>For programs: <a href=/openapi.json>/openapi.json</a></p>",
+    ]
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            parts.append(_render_operation(schema, path, method, operation))
+    return "\n".join(parts)
+
+
+def _render_operation(
+    schema: dict[str, Any], path: str, method: str, operation: dict[str, Any]
+) -> str:
+    body = operation.get("requestBody", {}).get("content", {})
+    reply = operation["responses"].get("200", {}).get("content", {})
+    return "\n".join(
+        [
+            f"<h2><b>{method.upper()}</b> <code>{escape(path)}</code></h2>",
+            f"<p>{escape(operation.get('description', ''))}</p>",
+            _render_fields(schema, "Request", body),
+            _render_fields(schema, "Reply", reply),
+        ]
+    )
+
+
+def _render_fields(schema: dict[str, Any], title: str, content: dict[str, Any]) -> str:
+    model = _resolve(schema, content.get("application/json", {}).get("schema", {}))
+    if not model.get("properties"):
+        return ""
+    required = model.get("required", [])
+    rows = [
+        f"<tr><td><code>{escape(name)}</code>{' *' if name in required else ''}"
+        f"<td>{escape(_type_name(field))}<td>{escape(_default(field))}"
+        f"<td>{escape(field.get('description', ''))}"
+        for name, field in model["properties"].items()
+    ]
+    head = f"<h3>{title}</h3><table><tr><th>field<th>type<th>default<th>meaning"
+    return "\n".join([head, *rows, "</table>"])
+
+
+def _resolve(schema: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:
+    name = reference.get("$ref", "").rpartition("/")[2]
+    return schema["components"]["schemas"][name] if name else reference
+
+
+def _default(field: dict[str, Any]) -> str:
+    return repr(field["default"]) if field.get("default") is not None else ""
+
+
+def _type_name(field: dict[str, Any]) -> str:
+    """`string`, `array of integer`, `string or null`, or the name of a type."""
+    if "$ref" in field:
+        return field["$ref"].rpartition("/")[2]
+    if "enum" in field:
+        return " | ".join(str(value) for value in field["enum"])
+    if "anyOf" in field:
+        return " or ".join(_type_name(option) for option in field["anyOf"])
+    if field.get("type") == "array":
+        return f"array of {_type_name(field.get('items', {}))}"
+    return str(field.get("type", field.get("const", "any")))

@@ -1,0 +1,140 @@
+"""What every request passes before a route sees it: the log line, the Host check, the size limit.
+
+Plain ASGI, so that streams and disconnects pass through untouched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import time
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from paceline.server.errors import CLIENT_GONE_STATUS, error_response
+
+log = logging.getLogger("paceline.server")
+
+MAX_BODY_BYTES = 20_000_000
+"""A larger body is refused; no editor needs to send it, and it would only be cut."""
+MAX_DRAIN_BYTES = 100_000_000
+MAX_DRAIN_S = 5.0
+"""A client that writes its whole body before it reads gets this much patience to see the 413."""
+
+
+def is_loopback(host: str) -> bool:
+    """Does `host`, a name or an address, mean this machine and nothing else?"""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+
+
+class RequestLog:
+    """One line per request: method, path, status, milliseconds, tokens. Never a body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and log it when it is over."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = CLIENT_GONE_STATUS
+        started = time.perf_counter()
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        scope.setdefault("state", {})
+        try:
+            await self.app(scope, receive, note_status)
+        finally:
+            tokens = scope["state"].get("num_tokens")
+            log.info(
+                "%s %s %d %.0f ms%s",
+                scope["method"],
+                scope["path"].encode("unicode_escape").decode(),
+                status,
+                (time.perf_counter() - started) * 1000,
+                "" if tokens is None else f" {tokens} tokens",
+            )
+
+
+class LoopbackHost:
+    """Refuse requests under a foreign Host name: a web page may have pointed its name at us."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 400 unless the Host header is localhost or a loopback address."""
+        if scope["type"] == "http" and not self._is_ours(scope):
+            refusal = error_response(
+                400, "The Host header must be localhost or 127.0.0.1.", code="foreign_host"
+            )
+            await refusal(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _is_ours(self, scope: Scope) -> bool:
+        try:
+            host = urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname
+        except ValueError:
+            return False
+        return is_loopback(host or "")
+
+
+class BodyLimit:
+    """Answer 413 to bodies over `max_bytes`, without keeping them in memory."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self.app, self.max_bytes = app, max_bytes
+        self.message = f"The body is larger than {max_bytes // 1_000_000} MB; send less text."
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Trust a stated length, count an unstated one."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        stated = Headers(scope=scope).get("content-length", "0")
+        if not stated.isdecimal() or int(stated) > self.max_bytes:
+            await self._refuse(receive, send)
+            return
+        num_bytes = 0
+
+        async def count() -> Message:
+            nonlocal num_bytes
+            message = await receive()
+            num_bytes += len(message.get("body", b""))
+            if num_bytes > self.max_bytes:
+                raise HTTPException(413, self.message)
+            return message
+
+        await self.app(scope, count, send)
+
+    async def _refuse(self, receive: Receive, send: Send) -> None:
+        """Send the refusal at once, then throw away what the client is still writing."""
+        reply = error_response(413, self.message, code="body_too_large")
+        headers = [*reply.raw_headers, (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+        num_bytes = 0
+        try:
+            async with asyncio.timeout(MAX_DRAIN_S):
+                while num_bytes < MAX_DRAIN_BYTES:
+                    message = await receive()
+                    num_bytes += len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        break
+        except TimeoutError:
+            pass
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

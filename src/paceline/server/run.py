@@ -1,0 +1,67 @@
+"""Bind a loopback socket and serve an app on it until a signal says stop."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import uvicorn
+from fastapi import FastAPI
+
+from paceline.core.errors import ConfigError, PortInUseError
+from paceline.server.middleware import is_loopback
+
+SHUTDOWN_S = 2
+"""Running requests get this long to finish after Ctrl+C."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on a loopback address; clients that connect wait until `serve` is called.
+
+    Raises:
+        ConfigError: the host is not loopback, or the address cannot be used.
+        PortInUseError: another process listens there.
+    """
+    if not is_loopback(host):
+        raise ConfigError(
+            f"{host!r} is not a loopback address: without access tokens anybody on the network could "
+            "use this server; use --host 127.0.0.1 and, from elsewhere, an SSH tunnel."
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as cause:
+        listener.close()
+        if cause.errno == errno.EADDRINUSE:
+            raise PortInUseError(host=host, port=port) from cause
+        reason = (cause.strerror or str(cause)).lower()
+        raise ConfigError(f"Cannot listen on {host}:{port}: {reason}; choose another.") from cause
+    return listener
+
+
+def stop_cleanly_on_signals() -> None:
+    """Make Ctrl+C and SIGTERM end this process with exit code 0, also while a model is loading."""
+
+    def stop(signum: int, frame: FrameType | None) -> NoReturn:
+        sys.exit(0)
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+def serve(app: FastAPI, listener: socket.socket) -> None:
+    """Serve `app` until a signal; running requests may finish. Never returns before."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("paceline").setLevel(logging.INFO)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_S
+    )
+    uvicorn.Server(config).run(sockets=[listener])
