@@ -1,9 +1,9 @@
 """The corpus folder: what `corpus` writes and `train` and `evals` read.
 
-    DIR/manifest.json                 kind "corpus": recipe, funnel, hashes
-    DIR/train-00000.jsonl.zst ...     one CorpusDocument a line
-    DIR/heldout-00000.jsonl.zst ...   whole packages, never trained on
-    DIR/packages.json                 bill of materials: package, version, licence, split, sizes
+DIR/manifest.json                 kind "corpus": recipe, funnel, hashes
+DIR/train-00000.jsonl.zst ...     one CorpusDocument a line
+DIR/heldout-00000.jsonl.zst ...   whole packages, never trained on
+DIR/packages.json                 bill of materials: package, version, licence, split, sizes
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,9 @@ def current_git_sha() -> str:
         return ""
     run = ["git", "-C", str(root)]
     try:
-        sha = subprocess.run([*run, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        sha = subprocess.run(
+            [*run, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
         dirty = subprocess.run(
             [*run, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
         )
@@ -90,7 +92,7 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
 
 
 @contextlib.contextmanager
-def atomic_folder(final: Path) -> Iterator[Path]:
+def atomic_folder(final: Path) -> Generator[Path, None, None]:
     """Yield a scratch folder beside `final`; rename it to `final` if the block succeeds.
 
     An existing `final` is replaced only after the new one is whole. On any error the scratch folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from rich.console import Console
 from rich.progress import (
@@ -61,7 +61,7 @@ class Progress:
         self._console = Console(stderr=True)
 
     @contextlib.contextmanager
-    def task(self, name: str, *, total: int, unit: str, done: int = 0) -> Iterator[ProgressTask]:
+    def task(self, name: str, *, total: int, unit: str, done: int = 0) -> Generator[ProgressTask, None, None]:
         """Yield a counter of `total` units, of which `done` were done in an earlier run."""
         if not self._console.is_terminal:
             task = ProgressTask(name, total - done, unit, None, self._every_s)

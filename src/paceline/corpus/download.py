@@ -73,10 +73,15 @@ def _run_pip(package: SourcePackage, folder: Path) -> None:
         )
     if "No module named pip" in run.stderr:
         raise DownloadError(f"pip is missing beside {sys.executable}; install it and try again.")
-    if "NewConnectionError" in run.stderr or "Temporary failure" in run.stderr:
+    if "Retrying (" in run.stderr:
         raise DownloadError(
             f"The package index cannot be reached, so {what} was not fetched; check the network (or "
             "pip's index settings) and run the same command again: finished downloads are kept."
+        )
+    if "from versions: none" in run.stderr:
+        raise DownloadError(
+            f"The package index shows no file of {what}: it cannot be reached or does not have it; check "
+            "the network and pip's index settings, then run the same command again."
         )
     last = next((line for line in reversed(run.stderr.splitlines()) if "ERROR" in line), "")
     raise DownloadError(f"pip could not download {what}: {last.removeprefix('ERROR: ')[:300]}")

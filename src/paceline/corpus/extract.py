@@ -32,9 +32,7 @@ def read_license(wheel: Path) -> str:
     """The licence that the wheel's metadata states: SPDX expression, field, or classifier; else empty."""
     try:
         with zipfile.ZipFile(wheel) as archive:
-            name = next(
-                (n for n in archive.namelist() if n.endswith(".dist-info/METADATA")), None
-            )
+            name = next((n for n in archive.namelist() if n.endswith(".dist-info/METADATA")), None)
             text = archive.read(name).decode("utf-8", "replace") if name else ""
     except (zipfile.BadZipFile, OSError) as cause:
         raise CorpusError(f"{wheel} is damaged ({cause}); delete it and build again.") from cause

@@ -1,11 +1,11 @@
 """A run's folder on disk, and exact resume from it.
 
-    RUN/config.json            resolved TrainConfig
-    RUN/tokenizer.json
-    RUN/metrics.jsonl          one line a step
-    RUN/checkpoints/step-000100/{state.pt, manifest.json}    the last two
-    RUN/model/                 written at the end: config.json, model.safetensors, tokenizer.json, manifest.json
-    RUN/loss.svg
+RUN/config.json            resolved TrainConfig
+RUN/tokenizer.json
+RUN/metrics.jsonl          one line a step
+RUN/checkpoints/step-000100/{state.pt, manifest.json}    the last two
+RUN/model/                 written at the end: config.json, model.safetensors, tokenizer.json, manifest.json
+RUN/loss.svg
 """
 
 from __future__ import annotations

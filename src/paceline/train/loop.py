@@ -160,7 +160,7 @@ def describe(metrics: StepMetrics, tokens_per_step: int) -> str:
     return f"loss {metrics.loss:.3f}{held}, {rate:,.0f} tokens/s"
 
 
-class stop_on_signals:  # noqa: N801 - a context manager reads as a verb
+class stop_on_signals:  # noqa: N801 (a context manager reads as a verb)
     """While open, the first SIGINT or SIGTERM calls `stop` instead of ending the process."""
 
     def __init__(self, stop: Callable[[], None]) -> None:

@@ -124,7 +124,7 @@ def export(trainer: Trainer, folder: Path, corpus: Path, tokenizer_path: Path) -
             "final_loss": metrics[-1].loss if metrics else None,
             "heldout_bits_per_byte": metrics[-1].heldout_bits_per_byte if metrics else None,
             "device": str(trainer.device),
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
         }
         parents = {"corpus": sha256_of(corpus / MANIFEST_NAME)}
         config = msgspec.to_builtins(trainer.config)

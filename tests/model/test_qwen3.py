@@ -1,0 +1,121 @@
+"""The model against Hugging Face's, and its files against damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paceline.core.errors import CheckpointError
+from paceline.model.attention import block_causal_attention
+from paceline.model.checkpoint import load_model, save_model
+from paceline.model.config import ModelConfig
+from paceline.model.qwen3 import CausalLm
+
+CONFIG = ModelConfig(
+    vocab_size=300,
+    hidden_size=64,
+    num_layers=3,
+    num_heads=4,
+    num_kv_heads=2,
+    head_dim=32,
+    ffn_size=96,
+    context_tokens=640,
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> CausalLm:
+    model = CausalLm(CONFIG)
+    model.initialise(0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    return model
+
+
+def test_transformers_loads_it_unchanged_and_gives_the_same_logits(
+    model: CausalLm, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForCausalLM, Qwen3ForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    save_model(model, tmp_path)
+    peer = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    assert isinstance(peer, Qwen3ForCausalLM)
+    ids = torch.randint(0, 300, (2, 600), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        ours, theirs = model.logits(model(ids)), peer(ids).logits
+    assert (ours - theirs).abs().max() <= 1e-3
+
+
+def test_reads_what_transformers_writes(model: CausalLm, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    save_model(model, tmp_path / "ours")
+    peer = AutoModelForCausalLM.from_pretrained(tmp_path / "ours", dtype=torch.float32)
+    peer.save_pretrained(tmp_path / "theirs")
+    again = load_model(tmp_path / "theirs")
+    assert again.config == model.config
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True)
+    )
+
+
+def test_parameter_count(model: CausalLm) -> None:
+    assert sum(p.numel() for p in model.parameters()) == CONFIG.num_parameters
+
+
+@settings(max_examples=20, deadline=None)
+@given(length=st.integers(1, 600), heads=st.sampled_from([(2, 1), (4, 2), (3, 3)]))
+def test_block_attention_equals_the_fused_kernel(length: int, heads: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(length)
+    num_q, num_kv = heads
+    q = torch.randn(2, num_q, length, 16, generator=generator)
+    k, v = (torch.randn(2, num_kv, length, 16, generator=generator) for _ in range(2))
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        q, k, v, is_causal=True, enable_gqa=num_q != num_kv
+    )
+    torch.testing.assert_close(block_causal_attention(q, k, v), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_future_tokens_change_nothing(model: CausalLm) -> None:
+    ids = torch.randint(0, 300, (1, 400), generator=torch.Generator().manual_seed(3))
+    changed = ids.clone()
+    changed[0, 300:] = 7
+    with torch.no_grad():
+        assert torch.equal(model(ids)[0, :300], model(changed)[0, :300])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("model.safetensors", lambda raw: raw[:-100], "truncated or damaged"),
+        ("model.safetensors", lambda raw: b"", "truncated or damaged"),
+        ("model.safetensors", None, "missing"),
+        ("config.json", None, "missing"),
+        ("config.json", lambda raw: raw[:50], "not JSON"),
+        ("config.json", lambda raw: raw.replace(b"qwen3", b"gpt2x"), "gpt2x"),
+        (
+            "config.json",
+            lambda raw: raw.replace(b'"hidden_size": 64', b'"hidden_size": 32'),
+            "shape",
+        ),
+    ],
+)
+def test_damage_is_named(model: CausalLm, tmp_path: Path, name: str, damage, message: str) -> None:
+    save_model(model, tmp_path)
+    path = tmp_path / name
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(CheckpointError, match=message):
+        load_model(tmp_path)

@@ -1,0 +1,103 @@
+"""Prompt invariants: budget, order, what is cut, what a keystroke changes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paceline.core.errors import EmptyPromptError, PromptTooLongError
+from paceline.core.types import Snippet
+from paceline.prompt.fim import (
+    FimTemplate,
+    arrange,
+    fim_ids,
+    keep_end,
+    render_fim,
+    render_plain,
+    share_budget,
+)
+from paceline.tokenizer.bpe import Tokenizer, train_tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return train_tokenizer(["def f(x):\n    return x + 1\n"] * 40, vocab_size=350)
+
+
+@given(
+    num_prefix=st.integers(0, 500),
+    num_suffix=st.integers(0, 500),
+    budget=st.integers(0, 600),
+    share=st.floats(0, 1),
+)
+def test_budget_is_kept_and_not_wasted(
+    num_prefix: int, num_suffix: int, budget: int, share: float
+) -> None:
+    prefix, suffix = share_budget(num_prefix, num_suffix, budget, share)
+    assert 0 <= prefix <= num_prefix
+    assert 0 <= suffix <= num_suffix
+    assert prefix + suffix == min(budget, num_prefix + num_suffix)
+
+
+@given(
+    prefix=st.text(max_size=300),
+    suffix=st.text(max_size=300),
+    budget=st.integers(8, 400),
+    order=st.sampled_from(["spm", "psm"]),
+)
+def test_render_keeps_the_text_nearest_to_the_cursor(
+    tokenizer: Tokenizer, prefix: str, suffix: str, budget: int, order: str
+) -> None:
+    ids = fim_ids(tokenizer)
+    template = FimTemplate(order="spm" if order == "spm" else "psm")
+    prompt = render_fim(prefix, suffix, tokenizer, ids, template, max_prompt_tokens=budget)
+    assert len(prompt) <= budget
+    assert [prompt.count(i) for i in (ids.prefix, ids.suffix, ids.middle)] == [1, 1, 1]
+    at = prompt.index(ids.middle)
+    if order == "spm":
+        got_suffix, got_prefix = prompt[2:at], prompt[at + 1 :]
+    else:
+        cut = prompt.index(ids.suffix)
+        got_prefix, got_suffix = prompt[1:cut], prompt[cut + 1 : at]
+    assert keep_end(tokenizer.encode(prefix), len(got_prefix)) == got_prefix
+    assert tokenizer.encode(suffix)[: len(got_suffix)] == got_suffix
+
+
+def test_a_keystroke_changes_only_the_end_of_an_spm_prompt(tokenizer: Tokenizer) -> None:
+    ids, suffix = fim_ids(tokenizer), "\n    return x\n" * 5
+    before, after = (
+        render_fim(p, suffix, tokenizer, ids, FimTemplate(), max_prompt_tokens=200)
+        for p in ("def f(x):\n    return x ", "def f(x):\n    return x +")
+    )
+    common = next(i for i, (a, b) in enumerate(zip([*before, -1], after, strict=False)) if a != b)
+    assert len(after) - common <= 4
+
+
+def test_snippets_come_first_whole_or_not_at_all(tokenizer: Tokenizer) -> None:
+    ids = fim_ids(tokenizer)
+    snippets = [Snippet(path="a.py", text="x = 1"), Snippet(path="b.py", text="y = 2 " * 300)]
+    prompt = render_fim(
+        "p", "s", tokenizer, ids, FimTemplate(), max_prompt_tokens=120, snippets=snippets
+    )
+    assert prompt[0] == ids.file_sep
+    assert prompt.count(ids.file_sep) == 1
+    assert "x = 1" in tokenizer.decode(prompt)
+
+
+def test_plain_prompts(tokenizer: Tokenizer) -> None:
+    ids = fim_ids(tokenizer)
+    long = "return x + 1\n" * 100
+    prompt = render_plain(long, tokenizer, ids, max_prompt_tokens=20, is_truncatable=True)
+    assert prompt[0] == ids.end
+    assert len(prompt) == 20
+    with pytest.raises(PromptTooLongError, match="20 tokens"):
+        render_plain(long, tokenizer, ids, max_prompt_tokens=20, is_truncatable=False)
+    with pytest.raises(EmptyPromptError):
+        render_plain("", tokenizer, ids, max_prompt_tokens=20, is_truncatable=True)
+
+
+def test_arrange_places_the_middle_last(tokenizer: Tokenizer) -> None:
+    ids = fim_ids(tokenizer)
+    assert arrange([1, 2], [3], ids, "spm") == [ids.prefix, ids.suffix, 3, ids.middle, 1, 2]
+    assert arrange([1, 2], [3], ids, "psm") == [ids.prefix, 1, 2, ids.suffix, 3, ids.middle]
