@@ -1,1 +1,1 @@
-"""How good a model is: tasks on held-out code, metrics with intervals, baselines, reports."""
+"""How good is a model? Held-out cases, baselines that are hard to beat, intervals, and a report."""
