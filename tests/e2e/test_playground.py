@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +31,8 @@ BROWSER_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+SHIPPED_MODELS = Path(__file__).parents[2] / "models"
 
 WHOLE = "def area(width, height):\n    return width * height"
 TYPED = "def area("
@@ -359,16 +362,30 @@ def test_a_dead_server_is_told_and_its_return_is_noticed(
         expect_settled(page)
 
 
-def test_the_real_server_completes(page: Page) -> None:
-    with running_server() as url:
+def type_until_ghost_text(page: Page, text: str) -> None:
+    """Type `text` and stop at the end of the first line where something is offered."""
+    for line in text.splitlines():
+        page.keyboard.type(line)
+        expect_settled(page)
+        if ghost(page).count():
+            return
+        page.keyboard.press("Enter")
+    raise AssertionError("the server offered nothing anywhere in the text")
+
+
+@pytest.mark.parametrize("is_shipped", [False, True], ids=["tiny_model", "shipped_model"])
+def test_the_real_server_completes(page: Page, tiny_model: Path, is_shipped: bool) -> None:
+    if is_shipped and not list(SHIPPED_MODELS.glob("*/config.json")):
+        pytest.skip("no model is in models/ yet")
+    args = [] if is_shipped else ["--model", str(tiny_model)]
+    with running_server(*args) as url:
         open_playground(page, url)
-        expect(page.locator("#model")).not_to_have_text("")
-        page.keyboard.type("import os\n\n\ndef read_text(path):\n")
-        page.keyboard.type("with open(path) as ")
-        ghost(page).wait_for()
+        model_id = page.locator("#model")
+        expect(model_id).not_to_have_text("")
+        assert is_shipped or model_id.text_content() == tiny_model.name
+        type_until_ghost_text(page, "import os\n\ndef read_text(path):\nwith open(path) as ")
         typed = text_of(page)
         offered: Any = page.evaluate("window.paceline.ghostText()")
-        assert typed.endswith("with open(path) as ")
         assert offered
         page.keyboard.press("Tab")
         assert text_of(page) == typed + offered

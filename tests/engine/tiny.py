@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from paceline.model.config import ModelConfig
@@ -20,10 +22,7 @@ TINY = ModelConfig(
 
 
 def tiny_model(config: ModelConfig = TINY, *, seed: int = 0) -> CausalLm:
-    """Every matrix is random, the projections back into the stream too, so that all of it matters.
-
-    Embeddings are large enough that greedy output is varied and top-2 margins are well above rounding.
-    """
+    """Every matrix is random and large enough that greedy output depends on all of the prompt."""
     model = CausalLm(config)
     model.initialise(seed)
     generator = torch.Generator().manual_seed(seed + 1)
@@ -33,9 +32,9 @@ def tiny_model(config: ModelConfig = TINY, *, seed: int = 0) -> CausalLm:
             if "norm" in name:
                 parameter.add_(noise * 0.2)
             elif name.endswith(("o_proj.weight", "down_proj.weight")):
-                parameter.copy_(noise * 0.3)
+                parameter.copy_(noise * 0.6)
             elif "embed" in name:
-                parameter.copy_(noise * 0.4)
+                parameter.copy_(noise * 0.1)
     return model.eval()
 
 
@@ -45,7 +44,7 @@ def naive_logits(model: CausalLm, ids: list[int]) -> torch.Tensor:
     return model.logits(model(torch.tensor([ids]))[0])
 
 
-def naive_greedy(model: CausalLm, prompt_ids: list[int], max_tokens: int) -> list[int]:
+def naive_greedy(model: CausalLm, prompt_ids: Sequence[int], max_tokens: int) -> list[int]:
     """Greedy ids, one full forward for each."""
     ids = list(prompt_ids)
     for _ in range(max_tokens):
@@ -53,3 +52,39 @@ def naive_greedy(model: CausalLm, prompt_ids: list[int], max_tokens: int) -> lis
             break
         ids.append(int(naive_logits(model, ids)[-1].argmax()))
     return ids[len(prompt_ids) :]
+
+
+def naive_logprobs(
+    model: CausalLm, prompt_ids: Sequence[int], continuation_ids: Sequence[int]
+) -> list[float]:
+    """Log-probability of each id of a continuation, from one forward without a cache."""
+    ids = [*prompt_ids, *continuation_ids]
+    logprobs_TV = naive_logits(model, ids).log_softmax(-1)
+    return [
+        float(logprobs_TV[len(prompt_ids) - 1 + i, token_id])
+        for i, token_id in enumerate(continuation_ids)
+    ]
+
+
+def assert_greedy(
+    model: CausalLm,
+    prompt_ids: Sequence[int],
+    tokens: Sequence[tuple[int, float]],
+    *,
+    tolerance: float = 1e-4,
+) -> None:
+    """Assert that every (id, log-probability) is what the naive forward would choose after the ids before.
+
+    An id counts as chosen if its logit is within `tolerance` of the largest, so that a tie within
+    rounding is no failure.
+    """
+    ids = [*prompt_ids, *(token_id for token_id, _ in tokens)]
+    logprobs_TV = naive_logits(model, ids).log_softmax(-1)[len(prompt_ids) - 1 :]
+    for logprob_V, (token_id, logprob) in zip(logprobs_TV, tokens, strict=False):
+        assert logprob_V[token_id] >= logprob_V.max() - tolerance
+        assert abs(float(logprob_V[token_id]) - logprob) <= tolerance
+
+
+def prompt(length: int, seed: int = 0) -> list[int]:
+    """Ids that look random and are the same in every run."""
+    return [(seed * 37 + i * i * 11 + i * 5 + 3) % TINY.vocab_size for i in range(length)]

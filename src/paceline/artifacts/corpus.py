@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import zstandard
 
 from paceline.artifacts.manifest import Manifest, read_manifest, verify_files
 from paceline.core.errors import CorpusError
@@ -54,6 +53,8 @@ def write_shards(
     folder: Path, split: Split, documents: Iterable[CorpusDocument], *, max_shard_bytes: int
 ) -> int:
     """Write `documents` into numbered shards of about `max_shard_bytes` of text; return their number."""
+    import zstandard  # only the corpus and train extras have it; the types above need none
+
     compressor = zstandard.ZstdCompressor(level=6)
     encoder = msgspec.json.Encoder()
     num_shards = 0
@@ -87,6 +88,8 @@ def read_documents(folder: Path, split: Split) -> Iterator[CorpusDocument]:
     Raises:
         CorpusError: the corpus is incomplete or a shard cannot be decoded.
     """
+    import zstandard
+
     manifest = open_corpus(folder)
     decoder = msgspec.json.Decoder(CorpusDocument)
     decompressor = zstandard.ZstdDecompressor()

@@ -36,7 +36,9 @@ def list_models(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("model", "parameters", "context", "licence", "size", "state", "path", box=None)
+    table = Table("model", "parameters", "context", "licence", "size", box=None)
+    table.add_column("state", overflow="fold")
+    table.add_column("path", overflow="fold")
     for model in models:
         state = Text(f"damaged: {model.problem}", "red") if model.problem else Text("ok", "green")
         table.add_row(
@@ -48,4 +50,4 @@ def list_models(
             state,
             Text(str(model.path)),
         )
-    Console(soft_wrap=True).print(table)
+    Console().print(table)

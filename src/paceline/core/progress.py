@@ -61,7 +61,9 @@ class Progress:
         self._console = Console(stderr=True)
 
     @contextlib.contextmanager
-    def task(self, name: str, *, total: int, unit: str, done: int = 0) -> Generator[ProgressTask, None, None]:
+    def task(
+        self, name: str, *, total: int, unit: str, done: int = 0
+    ) -> Generator[ProgressTask, None, None]:
         """Yield a counter of `total` units, of which `done` were done in an earlier run."""
         if not self._console.is_terminal:
             task = ProgressTask(name, total - done, unit, None, self._every_s)

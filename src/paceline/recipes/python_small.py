@@ -9,6 +9,7 @@ from paceline.corpus.config import CorpusConfig, SourcePackage
 
 HELD_OUT = frozenset({"celery", "luigi", "networkx", "nilearn", "textual", "Werkzeug"})
 
+# fmt: off
 # name, version, licence as stated by the package, wheel, sha256
 PINS = (
     (
@@ -292,6 +293,7 @@ PINS = (
         "a21530a931ac3123b4a4aa17146d11eb9ace227733650d5efbebbbfe38053428",
     ),
 )
+# fmt: on
 
 
 def python_small() -> CorpusConfig:

@@ -74,11 +74,19 @@ def fit_vocabulary(config: TrainConfig, tokenizer: Tokenizer) -> TrainConfig:
 
 
 def open_run(folder: Path, config: TrainConfig, tokenizer_path: Path) -> None:
-    """Create the run folder, or check that it belongs to the same run (the schedule may change)."""
+    """Create the run folder, or check that it belongs to the same run.
+
+    The schedule, the device and the number of threads may change between its parts.
+    """
     path = folder / "config.json"
     if path.exists():
         before = msgspec.json.decode(path.read_bytes(), type=TrainConfig)
-        if msgspec.structs.replace(before, schedule=config.schedule) != config:
+        allowed = {
+            "schedule": config.schedule,
+            "num_threads": config.num_threads,
+            "device": config.device,
+        }
+        if msgspec.structs.replace(before, **allowed) != config:
             raise ConfigError(
                 f"{folder} holds a run of another configuration; choose another --out."
             )
