@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -35,11 +35,11 @@ def group_cases(results: Sequence[CaseResult]) -> dict[str, list[CaseResult]]:
 
 def make_rows(results: Sequence[CaseResult], config: EvalConfig) -> list[Row]:
     """One row for each group and subject."""
-    return [
-        _row(group, subject, members, config)
-        for group, members in group_cases(results).items()
-        for subject in members[0].scores
-    ]
+    rows: list[Row] = []
+    for group, members in group_cases(results).items():
+        bootstrap = _bootstrap(members, config)
+        rows += [_row(group, subject, members, bootstrap) for subject in members[0].scores]
+    return rows
 
 
 def _bootstrap(results: Sequence[CaseResult], config: EvalConfig) -> ClusterBootstrap:
@@ -47,25 +47,24 @@ def _bootstrap(results: Sequence[CaseResult], config: EvalConfig) -> ClusterBoot
     return ClusterBootstrap(files, num_resamples=config.num_resamples, seed=config.seed)
 
 
-def _row(group: str, subject: str, results: list[CaseResult], config: EvalConfig) -> Row:
-    bootstrap = _bootstrap(results, config)
+def _row(group: str, subject: str, results: list[CaseResult], bootstrap: ClusterBootstrap) -> Row:
     scores = [result.scores[subject] for result in results]
-    ones, hits = [1.0] * len(scores), [float(score.is_exact) for score in scores]
+    num_bytes = [float(result.middle_bytes) for result in results]
     bits = [score.bits for score in scores if score.bits is not None]
+
+    def mean(values: Iterable[float]) -> Interval:
+        return bootstrap.ratio(list(values), [1.0] * len(scores))
+
     return Row(
         group=group,
         subject=subject,
         num_cases=len(results),
         num_files=bootstrap.num_clusters,
-        exact=bootstrap.ratio(hits, ones),
-        exact_wilson=wilson(int(sum(hits)), len(hits)),
-        edit_similarity=bootstrap.ratio([score.edit_similarity for score in scores], ones),
-        correct_prefix_chars=bootstrap.ratio(
-            [float(score.correct_prefix_chars) for score in scores], ones
-        ),
-        bits_per_byte=bootstrap.ratio(bits, [float(result.middle_bytes) for result in results])
-        if bits
-        else None,
+        exact=mean(float(score.is_exact) for score in scores),
+        exact_wilson=wilson(sum(score.is_exact for score in scores), len(scores)),
+        edit_similarity=mean(score.edit_similarity for score in scores),
+        correct_prefix_chars=mean(float(score.correct_prefix_chars) for score in scores),
+        bits_per_byte=bootstrap.ratio(bits, num_bytes) if bits else None,
     )
 
 

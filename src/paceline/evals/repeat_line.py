@@ -4,7 +4,7 @@ The line before the cursor's is compared with every earlier line; what followed 
 is proposed. Made as strong as such a rule can honestly be: the line before that counts too, an equal
 indentation is a plus, the nearest of equals wins, and when the typed part of the line fits no such
 line, the rest of the last line that has the longest end of the typed part is repeated. The three
-constants were chosen on training packages.
+constants were chosen on 2,000 cases of ten training packages.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from paceline.evals.metrics import edit_similarity
 
-SECOND_LINE_WEIGHT = 0.3
-INDENT_BONUS = 0.3
-MIN_OVERLAP_CHARS = 3
+SECOND_LINE_WEIGHT = 0.6
+INDENT_BONUS = 0.6
+MIN_OVERLAP_CHARS = 1
 MAX_COMPARED = 30
 """Candidates that share most words with the line before are compared by edit distance."""
 _WORD = re.compile(r"\w+|[^\w\s]")

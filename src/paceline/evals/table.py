@@ -10,7 +10,7 @@ from rich.table import Table
 from paceline.evals.intervals import Interval
 from paceline.evals.report import GROUPS, Report
 
-INTERVALS_NOTE = "[low, high]: 95 % interval, bootstrap over files; (low, high): Wilson."
+INTERVALS_NOTE = "[low, high]: 95 % interval, bootstrap over files."
 
 
 def title_of(group: str) -> str:
@@ -44,25 +44,22 @@ def comparison_lines(report: Report) -> Iterator[str]:
 
 def print_report(report: Report, console: Console) -> None:
     """Print the figures of a report."""
-    table = Table("cases", "subject", "n", "files", box=None)
-    for heading in ("exact match", "(Wilson)", "edit similarity", "right chars", "bits per byte"):
-        table.add_column(heading, justify="right")
+    table = Table("cases", "subject", box=None)
+    for heading in ("n", "exact match", "edit similarity", "right chars", "bits per byte"):
+        table.add_column(heading, justify="right", no_wrap=True)
     previous = ""
     for row in report.rows:
-        wilson = row.exact_wilson
         table.add_row(
             "" if row.group == previous else title_of(row.group),
             row.subject,
             str(row.num_cases),
-            str(row.num_files),
             percent(row.exact),
-            f"({100 * wilson.low:.1f}, {100 * wilson.high:.1f})",
-            number(row.edit_similarity, 3),
-            number(row.correct_prefix_chars, 1),
+            f"{row.edit_similarity.value:.3f}",
+            f"{row.correct_prefix_chars.value:.1f}",
             number(row.bits_per_byte) if row.bits_per_byte else "-",
         )
         previous = row.group
-    console.print(table, soft_wrap=True)
+    console.print(table)
     console.print(INTERVALS_NOTE, style="dim", markup=False)
     for file_row in report.files:
         console.print(
