@@ -150,8 +150,10 @@ def test_log_has_one_line_for_each_request_and_no_code(caplog: pytest.LogCapture
     client.post("/infill", json={"input_prefix": "secret = "})
     client.post("/v1/completions", json={"prompt": "secret = ", "stream": True})
     client.get("/no%0Asuch")
+    client_of(failing(RuntimeError("secret"))).post("/infill", json={"input_prefix": "x"})
     lines = [record.getMessage() for record in caplog.records if record.name == "paceline.server"]
-    assert len(lines) == 3
+    assert len(lines) == 4
+    assert lines[3].startswith("POST /infill 500 ")
     assert lines[0].startswith("POST /infill 200 ")
     assert lines[0].endswith(" ms 3 tokens")
     assert lines[1].endswith(" ms 3 tokens")

@@ -126,3 +126,13 @@ def test_what_is_not_supported_is_refused_by_name(field: str, value: object) -> 
     assert error["param"].split(".")[0] == field
     assert error["message"].startswith(f"Field '{error['param']}':")
     assert generator.calls == []
+
+
+def test_a_hopeless_prompt_is_refused_before_any_work() -> None:
+    generator = FakeGenerator()
+    body = {"prompt": "x" * 400_000, "suffix": "y" * 15_000_000}
+    response = client_of(generator).post("/v1/completions", json=body)
+    assert response.status_code == 400
+    assert error_of(response)["code"] == "context_length_exceeded"
+    assert "1024 tokens" in error_of(response)["message"]
+    assert generator.calls == []

@@ -6,7 +6,6 @@ repeats what the client sent: that may be somebody's code.
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from collections.abc import Sequence
@@ -24,8 +23,6 @@ from paceline.core.errors import (
     PromptTooLongError,
     UnknownModelError,
 )
-
-log = logging.getLogger("paceline.server")
 
 OPENAI_CODES: dict[type[PacelineError], str] = {
     UnknownModelError: "model_not_found",
@@ -133,8 +130,7 @@ def install_error_handlers(app: FastAPI) -> None:
         return Response(status_code=CLIENT_GONE_STATUS)
 
     async def on_bug(request: Request, error: Exception) -> Response:
-        log.error("%s failed", request.url.path, exc_info=error)
-        return error_response(
+        return error_response(  # uvicorn logs the traceback
             500, "Something went wrong inside the server; its log says what.", code="internal"
         )
 

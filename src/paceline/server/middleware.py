@@ -57,6 +57,9 @@ class RequestLog:
         scope.setdefault("state", {})
         try:
             await self.app(scope, receive, note_status)
+        except Exception:
+            status = 500
+            raise
         finally:
             tokens = scope["state"].get("num_tokens")
             log.info(

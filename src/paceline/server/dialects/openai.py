@@ -16,7 +16,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from paceline.complete.service import open_stream
-from paceline.core.errors import PacelineError, UnknownModelError
+from paceline.core.errors import PacelineError, PromptTooLongError, UnknownModelError
 from paceline.generate.types import (
     FinishReason,
     GenerateParams,
@@ -35,6 +35,9 @@ from paceline.server.dialects.openai_types import (
 )
 from paceline.server.errors import ErrorBody, response_for
 from paceline.server.streaming import SseResponse, run_while_connected
+
+MAX_CHARS_PER_TOKEN = 128
+"""No vocabulary packs ordinary text tighter; a longer prompt is refused before it is tokenized."""
 
 
 class _Answer:
@@ -73,6 +76,19 @@ def to_generate(body: CompletionRequest) -> tuple[PromptParts, GenerateParams]:
     return parts, params
 
 
+def refuse_hopeless(parts: PromptParts, params: GenerateParams, info: ModelInfo) -> None:
+    """Refuse a prompt that cannot fit however it is tokenized: tokenizing megabytes takes seconds.
+
+    Raises:
+        PromptTooLongError: it states the fewest tokens that the prompt can have.
+    """
+    fewest = (len(parts.prefix) + len(parts.suffix or "")) // MAX_CHARS_PER_TOKEN
+    if fewest > info.context_tokens:
+        raise PromptTooLongError(
+            prompt_tokens=fewest, max_tokens=params.max_tokens, context_tokens=info.context_tokens
+        )
+
+
 def to_finish_reason(reason: FinishReason) -> Literal["stop", "length"]:
     """OpenAI knows two reasons: the model ended, or something else did."""
     return "stop" if reason == "stop" else "length"
@@ -90,12 +106,7 @@ def create_openai_router(generator: TextGenerator) -> APIRouter:
     @router.get("/v1/models/{model_id}")
     async def get_model(model_id: str) -> ModelEntry:
         """One model."""
-        for info in generator.models:
-            if info.model_id == model_id:
-                return _entry(info)
-        raise UnknownModelError(
-            model_id=model_id, known=tuple(info.model_id for info in generator.models)
-        )
+        return _entry(_find(generator, model_id))
 
     @router.post("/v1/completions", response_model=CompletionReply)
     async def complete_text(body: CompletionRequest, request: Request) -> Any:
@@ -104,9 +115,10 @@ def create_openai_router(generator: TextGenerator) -> APIRouter:
         With `stream`, the answer is server-sent events: completion objects, then `[DONE]`.
         """
         parts, params = to_generate(body)
-        model_id = body.model or None
-        stream = generator.stream(parts, params, model_id=model_id)
-        answer = _Answer(model_id or generator.models[0].model_id)
+        info = _find(generator, body.model)
+        refuse_hopeless(parts, params, info)
+        stream = generator.stream(parts, params, model_id=info.model_id)
+        answer = _Answer(info.model_id)
         if body.stream:
             is_usage_sent = bool(body.stream_options and body.stream_options.include_usage)
             return await _start_events(stream, answer, request, is_usage_sent)
@@ -115,6 +127,15 @@ def create_openai_router(generator: TextGenerator) -> APIRouter:
         return reply
 
     return router
+
+
+def _find(generator: TextGenerator, model_id: str | None) -> ModelInfo:
+    """The model of that name; without a name, the default."""
+    for info in generator.models:
+        if not model_id or info.model_id == model_id:
+            return info
+    known = tuple(info.model_id for info in generator.models)
+    raise UnknownModelError(model_id=model_id or "", known=known)
 
 
 def _entry(info: ModelInfo) -> ModelEntry:
