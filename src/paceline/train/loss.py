@@ -11,12 +11,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from paceline.train.data import IGNORED
 
 CHUNK_ROWS = 2048
+"""Positions of one matrix product."""
+BLOCK_ROWS = 64
+"""Positions whose softmax is taken at once: 2 MB of float32 at 8k vocabulary."""
 
 
 class _HeadCrossEntropy(torch.autograd.Function):
@@ -28,16 +30,10 @@ class _HeadCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=hidden_NM.device)
         for start in range(0, hidden_NM.shape[0], CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
-            hidden, labels = hidden_NM[rows], labels_N[rows]
-            is_counted = labels != IGNORED
-            safe = labels.clamp_min(0).unsqueeze(1)
-            logp = F.log_softmax((hidden @ weight.T).float(), dim=-1)
-            total -= (logp.gather(1, safe).squeeze(1) * is_counted).sum()
-            grad = logp.exp_()
-            grad.scatter_add_(1, safe, torch.full_like(safe, -1, dtype=grad.dtype))
-            grad_NV = grad.mul_(is_counted.unsqueeze(1)).to(hidden.dtype)
-            d_hidden[rows] = grad_NV @ weight
-            d_weight += (grad_NV.T @ hidden).float()
+            logits = hidden_NM[rows] @ weight.T
+            total += _to_gradient(logits, labels_N[rows])
+            d_hidden[rows] = logits @ weight
+            d_weight += (logits.T @ hidden_NM[rows]).float()
         ctx.save_for_backward(d_hidden, d_weight)
         return total
 
@@ -46,6 +42,23 @@ class _HeadCrossEntropy(torch.autograd.Function):
         d_hidden, d_weight = ctx.saved_tensors
         scale = grads[0]
         return d_hidden * scale.to(d_hidden.dtype), d_weight * scale, None
+
+
+def _to_gradient(logits_NV: Tensor, labels_N: Tensor) -> Tensor:
+    """Overwrite logits with d(loss)/d(logits) and return the summed loss; small blocks stay in cache."""
+    total = torch.zeros((), dtype=torch.float32, device=logits_NV.device)
+    for start in range(0, logits_NV.shape[0], BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        is_counted = (labels_N[rows] != IGNORED).unsqueeze(1)
+        label = labels_N[rows].clamp_min(0).unsqueeze(1)
+        block = logits_NV[rows].float()
+        label_logit = block.gather(1, label)
+        log_sum = block.logsumexp(dim=1, keepdim=True)
+        total += ((log_sum - label_logit) * is_counted).sum()
+        grad = block.sub_(log_sum).exp_()
+        grad.scatter_add_(1, label, torch.full_like(label_logit, -1.0))
+        logits_NV[rows] = grad.mul_(is_counted)
+    return total
 
 
 def head_cross_entropy(hidden_NM: Tensor, weight_VM: Tensor, labels_N: Tensor) -> Tensor:
