@@ -111,7 +111,8 @@ def test_cursor_at_splits_from_the_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["", "a.py", "a.py:1", "a.py:x:1", ":1:1", "a.py:1:-1", "a.py:¹:1"]
+    "place",
+    ["", "a.py", "a.py:1", "a.py:x:1", ":1:1", "a.py:1:-1", "a.py:¹:1", f"a.py:{'9' * 5000}:1"],
 )
 def test_what_is_no_place(place: str) -> None:
     with pytest.raises(InputError, match="FILE:LINE:COL"):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, Iterator
+from html import unescape
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paceline.complete.service import Service
 from paceline.core.errors import CheckpointError, OverloadedError, PacelineError, PromptTooLongError
@@ -18,6 +22,7 @@ from tests.fakes import FakeGenerator
 from tests.server.http import client_of, error_of, events_of
 
 JSON = {"content-type": "application/json"}
+FUZZED = client_of(FakeGenerator())
 
 
 def test_health_docs_and_playground() -> None:
@@ -27,8 +32,10 @@ def test_health_docs_and_playground() -> None:
     assert docs.status_code == 200
     for word in ("/v1/completions", "input_prefix", "max_tokens"):
         assert word in docs.text
-    assert "http://" not in docs.text
-    assert "https://" not in docs.text
+    assert "curl -H 'Content-Type: application/json' http://127.0.0.1:8012/infill" in unescape(
+        docs.text
+    )
+    assert "http" not in docs.text.replace("http://127.0.0.1:8012/", "")
     assert "<script" not in docs.text
     assert client.get("/").headers["content-type"].startswith("text/html")
     assert "422" not in client.get("/openapi.json").text
@@ -43,6 +50,30 @@ def test_malformed_bodies(path: str, body: bytes) -> None:
     response = client_of(FakeGenerator()).post(path, content=body, headers=JSON)
     assert response.status_code == 400
     error_of(response)
+
+
+FIELDS = st.sampled_from(
+    [
+        *("prompt", "suffix", "model", "max_tokens", "temperature", "top_p", "stop", "seed", "n"),
+        *("stream", "stream_options", "logit_bias", "input_prefix", "input_suffix", "input_extra"),
+        *("n_predict", "mode", "response_fields"),
+    ]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None)),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(["/v1/completions", "/infill"]), st.dictionaries(FIELDS, VALUES))
+def test_no_body_breaks_the_server(path: str, body: dict[str, Any]) -> None:
+    response = FUZZED.post(path, content=json.dumps(body), headers=JSON)
+    assert response.status_code in (200, 400, 404)
+    if response.status_code != 200:
+        error_of(response)
 
 
 def test_a_body_without_content_type_says_what_is_missing() -> None:

@@ -45,7 +45,8 @@ class ModelFolder(msgspec.Struct, frozen=True, kw_only=True):
 
 def model_roots() -> tuple[Path, ...]:
     """The folders that are searched, in order; they need not exist."""
-    named = [Path(part) for part in os.environ.get("PACELINE_MODELS", "").split(os.pathsep) if part]
+    parts = os.environ.get("PACELINE_MODELS", "").split(os.pathsep)
+    named = [Path(part).expanduser() for part in parts if part]
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return (*named, Path(home) / "paceline" / "models", _shipped_root())
 

@@ -15,6 +15,7 @@ from paceline.core.types import Cursor, offset_of_line_column, read_document
 if TYPE_CHECKING:
     from paceline.complete.service import Completion
 
+MAX_DIGITS = 9
 CONTEXT_LINES = 6
 """Lines shown above and below the completion on a terminal."""
 
@@ -75,7 +76,8 @@ def cursor_at(place: str) -> Cursor:
         DocumentError: the file cannot be read, or the place is outside it.
     """
     name, line, column = [*place.rsplit(":", 2), "", ""][:3]
-    if not (name and line.isdecimal() and column.isdecimal()):
+    is_place = all(part.isdecimal() and len(part) <= MAX_DIGITS for part in (line, column))
+    if not (name and is_place):
         raise InputError(
             f"{place!r} is not FILE:LINE:COL; give for example src/app.py:12:9, counted from 1."
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
@@ -54,8 +54,9 @@ def create_app(generator: TextGenerator, service: Service) -> FastAPI:
         return Health(model=default_model_id)
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return HTMLResponse(render_docs(app.openapi()), headers=DOCS_HEADERS)
+    async def docs(request: Request) -> HTMLResponse:
+        page = render_docs(app.openapi(), str(request.base_url).rstrip("/"))
+        return HTMLResponse(page, headers=DOCS_HEADERS)
 
     app.include_router(create_openai_router(generator))
     app.include_router(create_llama_router(service, default_model_id))

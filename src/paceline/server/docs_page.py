@@ -5,6 +5,8 @@ FastAPI's own page loads its scripts from a content network, which a server with
 
 from __future__ import annotations
 
+import json
+import shlex
 from html import escape
 from typing import Any
 
@@ -14,13 +16,17 @@ body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 code, pre { font: 0.9em ui-monospace, monospace; }
 h2 { border-top: 1px solid #8886; padding-top: 1rem; margin-top: 2rem; }
 h2 b { color: #2a7; } table { border-collapse: collapse; width: 100%; }
+pre { white-space: pre-wrap; background: #8882; padding: .75rem; border-radius: .4rem; }
 td, th { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; }
 tr + tr { border-top: 1px solid #8883; }
 """
 
 
-def render_docs(schema: dict[str, Any]) -> str:
-    """One page with every path of an OpenAPI schema and the fields of its request and reply."""
+def render_docs(schema: dict[str, Any], address: str) -> str:
+    """One page with every path of an OpenAPI schema and the fields of its request and reply.
+
+    `address` is what the examples call, without a slash at the end.
+    """
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(schema['info']['title'])}</title>",
         f"<meta name=viewport content='width=device-width'><style>{STYLE}</style>",
@@ -30,12 +36,12 @@ def render_docs(schema: dict[str, Any]) -> str:
     ]
     for path, operations in schema["paths"].items():
         for method, operation in operations.items():
-            parts.append(_render_operation(schema, path, method, operation))
+            parts.append(_render_operation(schema, address, path, method, operation))
     return "\n".join(parts)
 
 
 def _render_operation(
-    schema: dict[str, Any], path: str, method: str, operation: dict[str, Any]
+    schema: dict[str, Any], address: str, path: str, method: str, operation: dict[str, Any]
 ) -> str:
     body = operation.get("requestBody", {}).get("content", {})
     reply = operation["responses"].get("200", {}).get("content", {})
@@ -44,16 +50,29 @@ def _render_operation(
             f"<h2><b>{method.upper()}</b> <code>{escape(path)}</code></h2>",
             f"<p>{escape(operation.get('description', ''))}</p>",
             _render_fields(schema, "Request", body),
+            _render_example(schema, address + path, body),
             _render_fields(schema, "Reply", reply),
         ]
     )
+
+
+def _render_example(schema: dict[str, Any], address: str, content: dict[str, Any]) -> str:
+    """A command to paste into a shell, if the request type has an example."""
+    examples = _resolve(schema, content.get("application/json", {}).get("schema", {})).get(
+        "examples"
+    )
+    if not examples:
+        return ""
+    body = shlex.quote(json.dumps(examples[0]))
+    command = f"curl -H 'Content-Type: application/json' {address} -d {body}"
+    return f"<pre>{escape(command)}</pre>"
 
 
 def _render_fields(schema: dict[str, Any], title: str, content: dict[str, Any]) -> str:
     model = _resolve(schema, content.get("application/json", {}).get("schema", {}))
     if not model.get("properties"):
         return ""
-    required = model.get("required", [])
+    required: list[str] = model.get("required", []) if title == "Request" else []
     rows = [
         f"<tr><td><code>{escape(name)}</code>{' *' if name in required else ''}"
         f"<td>{escape(_type_name(field))}<td>{escape(_default(field))}"

@@ -40,7 +40,18 @@ class ExtraText(BaseModel):
 class InfillRequest(BaseModel):
     """Text around a cursor. Sampler, slot and cache fields of llama.cpp are accepted and ignored."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={
+            "examples": [
+                {
+                    "input_prefix": "def area(width, height):\n",
+                    "prompt": "    return ",
+                    "input_suffix": "\n\nprint(area(2, 3))\n",
+                }
+            ]
+        },
+    )
 
     input_prefix: CodeText = Field("", description="Text before the cursor's line.")
     input_suffix: CodeText = Field("", description="Text after the cursor.")

@@ -30,7 +30,12 @@ class StreamOptions(BaseModel):
 class CompletionRequest(BaseModel):
     """What to continue, and how."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={
+            "examples": [{"prompt": "def area(width, height):\n    return ", "temperature": 0}]
+        },
+    )
 
     prompt: CodeText | list[CodeText] = Field(
         description="The text to continue (before the cursor, if there is a suffix); a list may hold one."
