@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -15,7 +16,7 @@ from tests.e2e.server_process import running_server
 pytestmark = pytest.mark.e2e
 
 PROMPT = "def area(width, height):\n    return "
-ASK = {"model": TINY_MODEL_ID, "prompt": PROMPT, "max_tokens": 24, "seed": 1}
+ASK: dict[str, Any] = {"model": TINY_MODEL_ID, "prompt": PROMPT, "max_tokens": 24, "seed": 1}
 
 
 @pytest.fixture(scope="module")
