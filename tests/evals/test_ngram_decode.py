@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import string
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -55,6 +58,18 @@ def test_spelling_agrees_with_what_is_typed(
     spelling = guesser.spell(guesser.history(prefix[: cut - len(typed)]), typed)
     assert tokenizer.decode(spelling.ids).startswith(typed)
     assert spelling.log2_prob <= 1e-9
+
+
+def test_indentation_that_is_typed_is_not_guessed_deeper(guesser: LineGuesser) -> None:
+    text = make_source(77)
+    for match in re.finditer(r"\n( +)(?=\S)", text[:1200]):
+        assert guesser.guess(text[: match.end()], max_tokens=8)[:1] != " "
+
+
+def test_the_masses_of_all_next_characters_sum_to_one(guesser: LineGuesser) -> None:
+    base = guesser.history(make_source(77)[:400])
+    total = sum(2 ** guesser.spell(base, char).log2_prob for char in string.printable)
+    assert 0.95 < total <= 1 + 1e-9
 
 
 def test_bits_at_a_token_boundary_are_those_of_the_tokens(guesser: LineGuesser) -> None:

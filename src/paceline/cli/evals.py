@@ -118,7 +118,8 @@ def _run(choice: Choice, config: EvalConfig, out: Path) -> None:
         )
         report = evaluate(evaluation, progress)
     write_report(report, out, parents=lineage.parents)
-    print_report(report, Console())
+    console = Console()
+    print_report(report, console if console.is_terminal else Console(width=120))
     typer.echo(f"Report: {out / 'report.html'}")
 
 

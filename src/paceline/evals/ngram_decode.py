@@ -2,13 +2,14 @@
 
 A cursor may stand inside a token. The n-gram is not handicapped by that: what is typed of the last
 word is taken back and spelt again by the most probable tokens that agree with it, of which the last
-may reach beyond the cursor ("token healing"; the search is Viterbi over the typed characters).
+may reach beyond the cursor ("token healing").
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from math import log2
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,15 @@ class Spelling(NamedTuple):
     """The most probable ones; the last may reach beyond the cursor."""
     log2_prob: float
     """Of what is typed, over all spellings."""
+
+
+class _Step(NamedTuple):
+    """What can follow at one place of the typed text."""
+
+    covering: list[tuple[int, float]]
+    """(id, probability) of tokens that begin with all the rest."""
+    inside: list[tuple[int, int, float]]
+    """(end, id, probability) of tokens that are a piece of the rest."""
 
 
 class _Vocabulary(NamedTuple):
@@ -89,31 +99,50 @@ class LineGuesser:
         return max(0.0, self.spell(full[:start], typed).log2_prob - joint)
 
     def spell(self, base: Ints, typed: str) -> Spelling:
-        """Spell `typed` after `base`. Contexts follow the best spelling of each start of `typed`."""
+        """Spell `typed` after `base`: greedy, token by token, each weighed by how well `typed` can go on.
+
+        A token that ends inside `typed` weighs its probability times that of the rest of `typed` after
+        it; one that covers the rest weighs its probability.
+        """
         if not typed:
             return Spelling([], 0.0)
-        best: dict[int, tuple[float, list[int]]] = {0: (1.0, [])}
-        mass: dict[int, float] = {0: 1.0}
-        done, total = (0.0, list[int]()), 0.0
+        steps = self._steps(base, typed)
+        mass: dict[int, float] = {len(typed): 0.0}
+        for at in sorted(steps, reverse=True):
+            covering, inside = steps[at]
+            mass[at] = sum(p for _, p in covering) + sum(p * mass[end] for end, _, p in inside)
+        if not mass[0]:
+            return self._spell_plainly(base, typed)
+        ids: list[int] = []
+        at = 0
+        while at < len(typed):
+            covering, inside = steps[at]
+            choices = [(p, token, len(typed)) for token, p in covering]
+            choices += [(p * mass[end], token, end) for end, token, p in inside]
+            _, token, at = max(choices)
+            ids.append(token)
+        return Spelling(ids, log2(mass[0]))
+
+    def _steps(self, base: Ints, typed: str) -> dict[int, _Step]:
+        """The tokens that can go on from each place in `typed` that tokens can reach.
+
+        A place that several spellings reach takes the most probable one as its context.
+        """
+        paths: dict[int, tuple[float, list[int]]] = {0: (1.0, [])}
+        steps: dict[int, _Step] = {}
         for at in range(len(typed)):
-            if at not in best:
+            if at not in paths:
                 continue
-            score, path = best[at]
+            score, path = paths[at]
             history = np.concatenate([base, np.array(path, np.int64)])
             probabilities = self.mixture.next_distribution(history)
-            covering = self._starting_with(typed[at:])
-            if len(covering):
-                token = int(covering[probabilities[covering].argmax()])
-                total += mass[at] * float(probabilities[covering].sum())
-                done = max(done, (score * float(probabilities[token]), [*path, token]))
-            for end, token in self._inside(typed, at):
-                probability = float(probabilities[token])
-                mass[end] = mass.get(end, 0.0) + mass[at] * probability
-                step = (score * probability, [*path, token])
-                best[end] = max(best.get(end, step), step)
-        if not done[1]:
-            return self._spell_plainly(base, typed)
-        return Spelling(done[1], float(np.log2(total)))
+            covering = [(int(i), float(probabilities[i])) for i in self._starting_with(typed[at:])]
+            inside = [(end, i, float(probabilities[i])) for end, i in self._inside(typed, at)]
+            steps[at] = _Step(covering, inside)
+            for end, token, probability in inside:
+                reached = (score * probability, [*path, token])
+                paths[end] = max(paths.get(end, reached), reached)
+        return steps
 
     def _spell_plainly(self, base: Ints, typed: str) -> Spelling:
         """For text that whole tokens cannot spell, such as a rare character made of byte tokens."""

@@ -44,9 +44,11 @@ def comparison_lines(report: Report) -> Iterator[str]:
 
 def print_report(report: Report, console: Console) -> None:
     """Print the figures of a report."""
-    table = Table("cases", "subject", box=None)
-    for heading in ("n", "exact match", "edit similarity", "right chars", "bits per byte"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = Table(box=None)
+    for heading in ("cases", "subject"):
+        table.add_column(heading, no_wrap=True, overflow="fold")
+    for heading in ("n", "exact match", "edit sim.", "right chars", "bits per byte"):
+        table.add_column(heading, justify="right")
     previous = ""
     for row in report.rows:
         table.add_row(
