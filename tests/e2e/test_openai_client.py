@@ -93,7 +93,7 @@ def test_many_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def ask_all() -> list[str]:
         async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
-            asks = (client.completions.create(**ASK | {"seed": seed}) for seed in range(24))
+            asks = (client.completions.create(**{**ASK, "seed": seed}) for seed in range(24))
             return [reply.choices[0].text for reply in await asyncio.gather(*asks)]
 
     texts = asyncio.run(ask_all())
