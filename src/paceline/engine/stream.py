@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import Future
 from typing import NamedTuple
 
+from paceline.engine.errors import EngineClosedError
 from paceline.engine.sequence import FinishReason
 
 
@@ -88,4 +89,4 @@ class ScoreListener:
         if reason is FinishReason.STOP:
             self.result.set_result(self._logprobs)
         else:
-            self.result.set_exception(error or RuntimeError(f"scoring ended with {reason.value}"))
+            self.result.set_exception(error or EngineClosedError())

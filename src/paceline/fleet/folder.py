@@ -11,8 +11,8 @@ from paceline.model.checkpoint import load_model
 from paceline.model.qwen3 import CausalLm
 from paceline.tokenizer.bpe import FILE_NAME, Tokenizer
 
-MAX_PADDING_IDS = 1024
-"""Embeddings are often padded to a round number; more surplus rows than this are a wrong pair."""
+MAX_PADDING_SHARE = 0.02
+"""Embeddings are often padded to a round number; a larger share of surplus rows is a wrong pair."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def open_model(folder: Path) -> OpenedModel:
     tokenizer = Tokenizer.load(folder / FILE_NAME)
     model = load_model(folder)
     surplus = model.config.vocab_size - tokenizer.vocab_size
-    if not 0 <= surplus <= MAX_PADDING_IDS:
+    if not 0 <= surplus <= MAX_PADDING_SHARE * model.config.vocab_size:
         raise CheckpointError(
             f"{folder}: the tokenizer has {tokenizer.vocab_size} ids and the weights have "
             f"{model.config.vocab_size}; they are not of one model."

@@ -127,6 +127,8 @@ class LocalGenerator:
         Unlike `stream`, plain parts with an empty prefix are allowed: a document from its start.
         """
         ids = self._tokenizer.encode(continuation)
+        if not ids:
+            return TextScore(bits=0.0, num_bytes=0, num_tokens=0)
         if parts.suffix is None and not parts.prefix:
             prompt_ids = [self._ids.end]
         else:

@@ -1,0 +1,82 @@
+"""A generator whose model says exactly what a test tells it to, through the real engine."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from paceline.engine.config import EngineConfig
+from paceline.engine.engine import TokenEngine
+from paceline.engine.scheduler import Rows
+from paceline.fleet.folder import OpenedModel
+from paceline.fleet.local import LocalGenerator
+from tests.fleet.model_folder import CONTEXT_TOKENS, small_model, small_tokenizer
+
+CONFIG = EngineConfig(device="cpu", dtype="float32", num_threads=1)
+
+
+class ScriptExecutor:
+    """Answers the n-th token of every sequence with the n-th id of the script, then with its last.
+
+    Step number `held_step` (from 1) waits for `go`: so a test knows which step a reader's reaction meets.
+    """
+
+    def __init__(
+        self, script: Sequence[int], *, vocab_size: int, held_step: int | None = None
+    ) -> None:
+        self.is_held, self.go = threading.Event(), threading.Event()
+        self._held_step = held_step
+        self.context_tokens = CONTEXT_TOKENS
+        self.vocab_size = vocab_size
+        self.num_slots = CONFIG.max_sequences
+        self.steps: list[list[Rows]] = []
+        self._script = list(script)
+        self._num_said = [0] * self.num_slots
+
+    def warm_up(self) -> None:
+        pass
+
+    def forward(self, step: Sequence[Rows]) -> Tensor:
+        self.steps.append(list(step))
+        if len(self.steps) == self._held_step:
+            self.is_held.set()
+            self.go.wait()
+        said: list[int] = []
+        for rows in step:
+            if rows.start == 0:
+                self._num_said[rows.slot] = 0
+            if rows.num_logit_rows:
+                said.append(self._script[min(self._num_said[rows.slot], len(self._script) - 1)])
+                self._num_said[rows.slot] += 1
+        logits_RV = torch.zeros(len(said), self.vocab_size)
+        logits_RV[torch.arange(len(said)), said] = 20.0
+        return logits_RV
+
+
+@functools.cache
+def opened() -> OpenedModel:
+    """The small model as if it had been read from disk."""
+    return OpenedModel(
+        folder=Path("nowhere"), model=small_model(), tokenizer=small_tokenizer(), manifest=None
+    )
+
+
+@contextlib.contextmanager
+def scripted_generator(
+    script: Sequence[int], *, held_step: int | None = None
+) -> Iterator[tuple[LocalGenerator, ScriptExecutor]]:
+    """Yield a generator that says `script`, and its executor, which remembers what it was fed."""
+    vocab_size = small_model().config.vocab_size
+    executor = ScriptExecutor(script, vocab_size=vocab_size, held_step=held_step)
+    generator = LocalGenerator(opened(), TokenEngine(executor, CONFIG), model_id="scripted")
+    try:
+        yield generator, executor
+    finally:
+        executor.go.set()
+        generator.close()
