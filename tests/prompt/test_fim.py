@@ -11,6 +11,8 @@ from paceline.core.types import Snippet
 from paceline.prompt.fim import (
     FimTemplate,
     arrange,
+    encode_end,
+    encode_start,
     fim_ids,
     keep_end,
     render_fim,
@@ -62,6 +64,16 @@ def test_render_keeps_the_text_nearest_to_the_cursor(
         got_prefix, got_suffix = prompt[1:cut], prompt[cut + 1 : at]
     assert keep_end(tokenizer.encode(prefix), len(got_prefix)) == got_prefix
     assert tokenizer.encode(suffix)[: len(got_suffix)] == got_suffix
+
+
+def test_only_the_text_near_the_cursor_is_tokenized(tokenizer: Tokenizer) -> None:
+    """Cutting the text first gives the same ids as cutting the ids of the whole text."""
+    code = "".join(f"def f{i}(x):\n    return x + {i}\n" for i in range(400))
+    whole = tokenizer.encode(code)
+    for count in (1, 7, 50, 300):
+        assert encode_end(code, tokenizer, count) == whole[-count:]
+        assert encode_start(code, tokenizer, count) == whole[:count]
+    assert encode_end(code, tokenizer, 10**6) == whole
 
 
 def test_a_keystroke_changes_only_the_end_of_an_spm_prompt(tokenizer: Tokenizer) -> None:

@@ -31,8 +31,10 @@ from paceline.tokenizer.specials import (
 
 Order = Literal["spm", "psm"]
 
-MAX_CHARS_PER_TOKEN = 16
-"""Text beyond this many characters per token of budget is not even tokenized (keeps latency flat)."""
+CHARS_PER_TOKEN = 6
+"""First guess at the text that fills a budget: tokenizing is the slowest part of a prompt."""
+CUT_MARGIN_TOKENS = 8
+"""Ids next to an arbitrary cut may differ from those of the whole text, so this many are thrown away."""
 
 
 class FimTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,8 +82,30 @@ def share_budget(
 
 
 def keep_end(ids: list[int], count: int) -> list[int]:
-    """The last `count` ids; none for 0."""
-    return ids[len(ids) - count :] if count else []
+    """The last `count` ids, or all if there are fewer."""
+    return ids[max(len(ids) - count, 0) :]
+
+
+def encode_end(text: str, tokenizer: Tokenizer, max_tokens: int) -> list[int]:
+    """The last `max_tokens` ids of `text`, tokenizing little more of it than that."""
+    num_chars = max_tokens * CHARS_PER_TOKEN
+    while num_chars < len(text):
+        ids = tokenizer.encode(text[len(text) - num_chars :])
+        if len(ids) >= max_tokens + CUT_MARGIN_TOKENS:
+            return keep_end(ids, max_tokens)
+        num_chars = 2 * num_chars + 1
+    return keep_end(tokenizer.encode(text), max_tokens)
+
+
+def encode_start(text: str, tokenizer: Tokenizer, max_tokens: int) -> list[int]:
+    """The first `max_tokens` ids of `text`, tokenizing little more of it than that."""
+    num_chars = max_tokens * CHARS_PER_TOKEN
+    while num_chars < len(text):
+        ids = tokenizer.encode(text[:num_chars])
+        if len(ids) >= max_tokens + CUT_MARGIN_TOKENS:
+            return ids[:max_tokens]
+        num_chars = 2 * num_chars + 1
+    return tokenizer.encode(text)[:max_tokens]
 
 
 def render_fim(
@@ -108,9 +132,8 @@ def render_fim(
             break
         head += piece
     budget -= len(head)
-    max_chars = budget * MAX_CHARS_PER_TOKEN
-    prefix_ids = tokenizer.encode(prefix[-max_chars:])
-    suffix_ids = tokenizer.encode(suffix[:max_chars])
+    prefix_ids = encode_end(prefix, tokenizer, budget)
+    suffix_ids = encode_start(suffix, tokenizer, budget)
     num_prefix, num_suffix = share_budget(
         len(prefix_ids), len(suffix_ids), budget, template.suffix_share
     )
@@ -135,12 +158,11 @@ def render_plain(
     """
     if not prefix:
         raise EmptyPromptError
-    text = prefix[-max_prompt_tokens * MAX_CHARS_PER_TOKEN :] if is_truncatable else prefix
-    body = tokenizer.encode(text)
+    if is_truncatable:
+        return [ids.end, *encode_end(prefix, tokenizer, max_prompt_tokens - 1)]
+    body = tokenizer.encode(prefix)
     if len(body) + 1 > max_prompt_tokens:
-        if not is_truncatable:
-            raise PromptTooLongError(
-                prompt_tokens=len(body) + 1, max_tokens=0, context_tokens=max_prompt_tokens
-            )
-        body = keep_end(body, max_prompt_tokens - 1)
+        raise PromptTooLongError(
+            prompt_tokens=len(body) + 1, max_tokens=0, context_tokens=max_prompt_tokens
+        )
     return [ids.end, *body]
