@@ -16,13 +16,14 @@ from paceline.artifacts.corpus import CorpusDocument, write_shards
 from paceline.artifacts.manifest import Manifest, seal
 from paceline.core.errors import CheckpointError, ConfigError
 from paceline.core.progress import Progress
+from paceline.model.checkpoint import load_model
 from paceline.model.config import ModelConfig
 from paceline.tokenizer.bpe import train_tokenizer
 from paceline.train.config import DataConfig, OptimiserConfig, ScheduleConfig, TrainConfig
 from paceline.train.data import IGNORED
 from paceline.train.loss import head_cross_entropy
 from paceline.train.metrics import read_metrics
-from paceline.train.start import train
+from paceline.train.start import export_newest, train
 
 TEXTS = [
     "\n".join(f"def f{i}_{j}(x):\n    return x * {j} + {i}" for j in range(60)) for i in range(8)
@@ -165,6 +166,15 @@ def test_branch_decays_early_from_another_run(inputs: tuple[Path, Path], tmp_pat
         progress=Progress(),
     )
     assert [m.step for m in read_metrics(folder / "metrics.jsonl")] == [12, 13, 14, 15]
+
+
+def test_newest_checkpoint_can_be_exported(inputs: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        export_newest(tmp_path / "run", corpus=inputs[0])
+    run_here(CONFIG, inputs, tmp_path / "run")
+    finished = load_model(tmp_path / "run" / "model").state_dict()
+    exported = load_model(export_newest(tmp_path / "run", corpus=inputs[0])).state_dict()
+    assert all(torch.equal(finished[name], exported[name]) for name in finished)
 
 
 def test_another_config_in_the_same_folder_is_refused(

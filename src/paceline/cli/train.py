@@ -34,6 +34,9 @@ def train(
     branch_from: Annotated[
         Path | None, typer.Option(help="Start from the newest checkpoint of this other run.")
     ] = None,
+    export: Annotated[
+        bool, typer.Option("--export", help="Only write OUT/model from the newest checkpoint.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
     """Train a fill-in-the-middle model from a recipe.
@@ -43,6 +46,11 @@ def train(
 
     Example: paceline train --recipe tiny-cpu --corpus runs/corpus --tokenizer runs/tokenizer --out runs/tiny
     """
+    if export:
+        from paceline.cli.wiring import export_model
+
+        typer.echo(f"Model: {export_model(out, corpus=corpus)}")
+        return
     if recipe not in TRAIN_RECIPES:
         raise ConfigError(f"Unknown recipe {recipe!r}; known: {', '.join(TRAIN_RECIPES)}.")
     config = TRAIN_RECIPES[recipe]()

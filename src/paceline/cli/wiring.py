@@ -84,3 +84,10 @@ def train_model(
         branch_from=branch_from,
         progress=progress,
     )
+
+
+def export_model(folder: Path, *, corpus: Path) -> Path:
+    """Write the model of a run's newest checkpoint; return its folder."""
+    from paceline.train.start import export_newest
+
+    return export_newest(folder, corpus=corpus)

@@ -34,6 +34,7 @@ def save_model(model: CausalLm, folder: Path, *, dtype: torch.dtype = torch.floa
         for name, value in model.named_parameters()
     }
     save_file(tensors, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+    (folder / WEIGHTS_NAME).chmod(0o644)  # safetensors writes for the owner alone
 
 
 def load_model(folder: Path) -> CausalLm:

@@ -10,7 +10,7 @@ import torch
 
 from paceline.artifacts.corpus import read_documents
 from paceline.artifacts.manifest import MANIFEST_NAME, Manifest, atomic_folder, seal, sha256_of
-from paceline.core.errors import ConfigError
+from paceline.core.errors import CheckpointError, ConfigError
 from paceline.core.progress import Progress
 from paceline.model.checkpoint import save_model
 from paceline.model.qwen3 import CausalLm
@@ -59,7 +59,25 @@ def train(
         progress=progress,
     )
     plot_loss(read_metrics(folder / "metrics.jsonl"), folder / "loss.svg")
-    return export(trainer, folder, corpus, tokenizer_path) if is_done else None
+    if not is_done:
+        return None
+    return export(trainer.model, config, trainer.step, folder, corpus)
+
+
+def export_newest(folder: Path, *, corpus: Path) -> Path:
+    """Write RUN/model from the newest checkpoint of a run, whether it still goes on or not.
+
+    Raises:
+        CheckpointError: the folder has no checkpoint yet.
+    """
+    source = latest_checkpoint(folder)
+    if source is None:
+        raise CheckpointError(f"{folder} has no checkpoint yet; train first.")
+    config = msgspec.json.decode((folder / "config.json").read_bytes(), type=TrainConfig)
+    state = load_state(source, torch.device("cpu"))
+    model = CausalLm(config.model)
+    model.load_state_dict(state["model"])
+    return export(model, config, state["step"], folder, corpus)
 
 
 def fit_vocabulary(config: TrainConfig, tokenizer: Tokenizer) -> TrainConfig:
@@ -117,24 +135,27 @@ def prepare(
     return trainer, heldout, len(tokenizer.decode(labels).encode()) / len(labels)
 
 
-def export(trainer: Trainer, folder: Path, corpus: Path, tokenizer_path: Path) -> Path:
+def export(model: CausalLm, config: TrainConfig, step: int, folder: Path, corpus: Path) -> Path:
     """Write RUN/model: weights, tokenizer and manifest, whole or not at all."""
     out = folder / "model"
-    metrics = read_metrics(folder / "metrics.jsonl")
+    metrics = [m for m in read_metrics(folder / "metrics.jsonl") if m.step < step]
+    held = [m.heldout_bits_per_byte for m in metrics if m.heldout_bits_per_byte is not None]
+    stats = {
+        "step": step,
+        "num_tokens": step * config.tokens_per_step,
+        "num_parameters": config.model.num_parameters,
+        "train_seconds": round(sum(m.elapsed_s for m in metrics)),
+        "final_loss": metrics[-1].loss if metrics else None,
+        "heldout_bits_per_byte": held[-1] if held else None,
+        "device": next(model.parameters()).device.type,
+        "torch": str(torch.__version__),
+    }
+    parents = {"corpus": sha256_of(corpus / MANIFEST_NAME)}
+    manifest = Manifest(
+        kind="checkpoint", config=msgspec.to_builtins(config), parents=parents, stats=stats
+    )
     with atomic_folder(out) as scratch:
-        save_model(trainer.model, scratch)
-        shutil.copyfile(tokenizer_path, scratch / FILE_NAME)
-        stats = {
-            "step": trainer.step,
-            "num_tokens": trainer.step * trainer.config.tokens_per_step,
-            "num_parameters": trainer.config.model.num_parameters,
-            "train_seconds": round(sum(m.elapsed_s for m in metrics)),
-            "final_loss": metrics[-1].loss if metrics else None,
-            "heldout_bits_per_byte": metrics[-1].heldout_bits_per_byte if metrics else None,
-            "device": str(trainer.device),
-            "torch": str(torch.__version__),
-        }
-        parents = {"corpus": sha256_of(corpus / MANIFEST_NAME)}
-        config = msgspec.to_builtins(trainer.config)
-        seal(scratch, Manifest(kind="checkpoint", config=config, parents=parents, stats=stats))
+        save_model(model, scratch)
+        shutil.copyfile(folder / FILE_NAME, scratch / FILE_NAME)
+        seal(scratch, manifest)
     return out
