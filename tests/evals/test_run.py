@@ -143,9 +143,10 @@ def test_predictions_see_prefix_and_suffix_and_stop_at_the_line(model_parts: Mod
 def test_through_the_service_lines_are_post_processed(
     corpus: Path, model_parts: ModelParts
 ) -> None:
-    subject = ModelSubject("served", model_parts, CONFIG, is_through_service=True)
+    config = msgspec.structs.replace(CONFIG, is_through_service=True)
+    subject = ModelSubject("served", model_parts, config)
     evaluation = Evaluation(
-        corpus=corpus, config=CONFIG, subjects=(subject,), model="served", lineage=ModelLineage()
+        corpus=corpus, config=config, subjects=(subject,), model="served", lineage=ModelLineage()
     )
     found = evaluate(evaluation, Progress())
     assert found.comparisons == ()

@@ -25,7 +25,6 @@ class Choice(NamedTuple):
     model: str | None
     has_model: bool
     has_baselines: bool
-    is_through_service: bool
     is_overlap_allowed: bool
     tokenizer: Path | None
 
@@ -73,13 +72,17 @@ def evaluate_model(
     """
     from paceline.evals.config import EvalConfig
 
-    config = EvalConfig(num_cases=cases, seed=seed, max_ngram_tokens=ngram_tokens)
+    config = EvalConfig(
+        num_cases=cases,
+        seed=seed,
+        max_ngram_tokens=ngram_tokens,
+        is_through_service=is_through_service,
+    )
     choice = Choice(
         corpus=corpus,
         model=model,
         has_model=has_model,
         has_baselines=has_baselines,
-        is_through_service=is_through_service,
         is_overlap_allowed=is_overlap_allowed,
         tokenizer=tokenizer,
     )
@@ -145,10 +148,7 @@ def _open_model(
         tokenizer=Tokenizer.load(tokenizer),
         context_tokens=generator.models[0].context_tokens,
     )
-    subject = ModelSubject(
-        folder.model_id, parts, config, is_through_service=choice.is_through_service
-    )
-    return subject, lineage, tokenizer
+    return ModelSubject(folder.model_id, parts, config), lineage, tokenizer
 
 
 def _open_baselines(

@@ -24,6 +24,8 @@ class EvalConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Characters other than white space that are left to predict; leaves out `)` and the like."""
     max_tokens: int = 48
     """Longest prediction."""
+    is_through_service: bool = False
+    """Score what an editor gets after post-processing instead of the raw model."""
     num_concurrent: int = 8
     """Requests in flight, so that the generator may batch."""
     files_per_package: int = 10

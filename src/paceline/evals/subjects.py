@@ -106,12 +106,10 @@ class ModelParts(NamedTuple):
 class ModelSubject:
     """A model that sees prefix and suffix; greedy."""
 
-    def __init__(
-        self, name: str, parts: ModelParts, config: EvalConfig, *, is_through_service: bool = False
-    ) -> None:
+    def __init__(self, name: str, parts: ModelParts, config: EvalConfig) -> None:
         self.name, self._parts, self._config = name, parts, config
         unhurried = CompleteConfig(single_line_max_tokens=config.max_tokens, max_latency_ms=None)
-        self._service = Service(parts.generator, unhurried) if is_through_service else None
+        self._service = Service(parts.generator, unhurried) if config.is_through_service else None
 
     def predict(self, cases: Sequence[Case], progress: Progress) -> list[str]:
         """Greedy completions, `num_concurrent` at a time."""
