@@ -192,9 +192,13 @@ def test_unusable_prompts_are_refused(ids: list[int]) -> None:
 
 
 def test_a_failing_step_ends_its_sequences_and_nothing_else() -> None:
+    config = msgspec.structs.replace(CONFIG, max_sequences=2)
+
     async def main() -> None:
-        with held_engine(ScriptedExecutor(MODEL, failing=[3])) as (engine, start):
+        executor = ScriptedExecutor(MODEL, config, failing=[3])
+        with held_engine(executor, config) as (engine, start):
             streams = [engine.submit(prompt(5, seed=i), SamplingParams()) for i in range(2)]
+            waiting = engine.submit(prompt(8), SamplingParams(max_tokens=10))
             start.set()
             for stream in streams:
                 tokens: list[Token] = []
@@ -203,6 +207,8 @@ def test_a_failing_step_ends_its_sequences_and_nothing_else() -> None:
                         tokens.append(token)
                 assert len(tokens) == 2
                 assert stream.finish_reason is FinishReason.ERROR
+            ids = [t.token_id for t in await collect(waiting)]
+            assert ids == naive_greedy(MODEL, prompt(8), 10)
             after = engine.submit(prompt(5), SamplingParams(max_tokens=10))
             assert [t.token_id for t in await collect(after)] == naive_greedy(MODEL, prompt(5), 10)
 

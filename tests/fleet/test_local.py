@@ -142,14 +142,12 @@ def test_other_specials_are_counted_but_never_text() -> None:
     assert (joined(chunks), sum(chunk.num_tokens for chunk in chunks)) == ("ab", 4)
 
 
-def assert_gone_after(num_steps: int, generator: LocalGenerator, executor: ScriptExecutor) -> None:
+async def assert_gone_after(
+    num_steps: int, generator: LocalGenerator, executor: ScriptExecutor
+) -> None:
     """Let the held step go on and ask anew: the first sequence was in at most `num_steps` steps."""
-
-    async def main() -> None:
-        executor.go.set()
-        await collect(generator, PromptParts(prefix="other"), GenerateParams(max_tokens=30))
-
-    asyncio.run(main())
+    executor.go.set()
+    await collect(generator, PromptParts(prefix="other"), GenerateParams(max_tokens=30))
     _, first_of_other = (i for i, step in enumerate(executor.steps) if step[0].start == 0)
     assert first_of_other <= num_steps
     assert len(executor.steps) == first_of_other + 30
@@ -159,12 +157,15 @@ def assert_gone_after(num_steps: int, generator: LocalGenerator, executor: Scrip
 def test_stop_strings_are_cut_across_tokens() -> None:
     text = "first\n\n\nclass"
     num_tokens = len(encode(text))
-    held = num_tokens + 1
-    with scripted_generator(encode(text), held_step=held) as (generator, executor):
-        chunks = asyncio.run(collect(generator, PARTS, GenerateParams(stop=("\n\nclass", "zzz"))))
+
+    async def main(generator: LocalGenerator, executor: ScriptExecutor) -> None:
+        chunks = await collect(generator, PARTS, GenerateParams(stop=("\n\nclass", "zzz")))
         assert (joined(chunks), chunks[-1].finish_reason) == ("first\n", "stop")
         assert sum(chunk.num_tokens for chunk in chunks) == num_tokens
-        assert_gone_after(held, generator, executor)
+        await assert_gone_after(num_tokens + 1, generator, executor)
+
+    with scripted_generator(encode(text), held_step=num_tokens + 1) as (generator, executor):
+        asyncio.run(main(generator, executor))
 
 
 def test_text_held_for_a_stop_string_comes_at_the_end() -> None:
@@ -184,27 +185,27 @@ def test_emoji_and_cjk_arrive_whole() -> None:
 
 
 def test_closing_the_stream_cancels_within_one_step() -> None:
-    async def main(generator: LocalGenerator) -> None:
+    async def main(generator: LocalGenerator, executor: ScriptExecutor) -> None:
         stream = generator.stream(PARTS, GenerateParams(max_tokens=100))
         await anext(stream)
         await stream.aclose()
+        await assert_gone_after(4, generator, executor)
 
     with scripted_generator(encode("a"), held_step=4) as (generator, executor):
-        asyncio.run(main(generator))
-        assert_gone_after(4, generator, executor)
+        asyncio.run(main(generator, executor))
 
 
 def test_a_reader_that_is_cancelled_cancels_the_sequence() -> None:
-    async def main(generator: LocalGenerator) -> None:
+    async def main(generator: LocalGenerator, executor: ScriptExecutor) -> None:
         reader = asyncio.create_task(collect(generator, PARTS, GenerateParams(max_tokens=100)))
         await asyncio.to_thread(executor.is_held.wait)
         reader.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reader
+        await assert_gone_after(1, generator, executor)
 
     with scripted_generator(encode("a"), held_step=1) as (generator, executor):
-        asyncio.run(main(generator))
-        assert_gone_after(1, generator, executor)
+        asyncio.run(main(generator, executor))
 
 
 def test_seeds(generator: LocalGenerator) -> None:

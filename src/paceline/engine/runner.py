@@ -4,7 +4,7 @@
     rows     a0 a1 a2 b7 c4 c5                                       T = 6
     logits         a2 b7    c5  (the rows whose logits are asked)    R = 3
 
-Everything but attention works on all T rows at once; attention goes chunk by chunk over views of
+Everything but attention works on all T rows at once; attention goes chunk by rows over views of
 the cache.
 
 Legend: T packed rows, R rows with logits, M model width, E = (H + 2K) D, H query heads,
@@ -95,7 +95,7 @@ class Runner:
     @torch.inference_mode()
     def forward(self, step: Items[Rows]) -> Tensor:
         """Return float32 logits_RV of the rows that need them; all keys and values are cached."""
-        num_rows = sum(len(chunk.token_ids) for chunk in step)
+        num_rows = sum(len(rows.token_ids) for rows in step)
         weights = self._weights_for(num_rows)
         ids_T, slot_T, position_T = self._pack(step)
         hidden_TM = F.embedding(ids_T, weights.embedding_VM)
@@ -114,10 +114,10 @@ class Runner:
         ids: list[int] = []
         slots: list[int] = []
         positions: list[int] = []
-        for chunk in step:
-            ids += chunk.token_ids
-            slots += [chunk.slot] * len(chunk.token_ids)
-            positions += range(chunk.start, chunk.end)
+        for rows in step:
+            ids += rows.token_ids
+            slots += [rows.slot] * len(rows.token_ids)
+            positions += range(rows.start, rows.end)
         packed_3T = torch.tensor([ids, slots, positions]).to(self.device)
         return packed_3T[0], packed_3T[1], packed_3T[2]
 
@@ -137,14 +137,17 @@ class Runner:
         return turned[:, :H], turned[:, H:], fused[:, H + K :]
 
     def _attend(self, layer: int, step: Items[Rows], q_THD: Tensor) -> Tensor:
+        """Attention of each sequence over its own cache; the smaller side is cast to fit the other."""
         outs: list[Tensor] = []
-        row = 0
-        for chunk in step:
-            keys_KND, values_KND = self._cache.read(layer, chunk.slot, chunk.end)
-            q_chunk = q_THD[row : row + len(chunk.token_ids)]
-            dtype = q_chunk.dtype
-            outs.append(cached_attention(q_chunk, keys_KND.to(dtype), values_KND.to(dtype)))
-            row += len(chunk.token_ids)
+        first = 0
+        for rows in step:
+            end = first + len(rows.token_ids)
+            q_nHD = q_THD[first:end]
+            keys_KND, values_KND = self._cache.read(layer, rows.slot, rows.end)
+            dtype = keys_KND.dtype if end - first == 1 else q_nHD.dtype
+            out = cached_attention(q_nHD.to(dtype), keys_KND.to(dtype), values_KND.to(dtype))
+            outs.append(out.to(q_nHD.dtype))
+            first = end
         return torch.cat(outs) if len(outs) > 1 else outs[0]
 
     def _feed_forward(self, layer: LayerWeights, hidden_TM: Tensor) -> Tensor:
@@ -153,15 +156,15 @@ class Runner:
         return torch.addmm(hidden_TM, F.silu(gate_TF).mul_(up_TF), layer.down_FM)
 
     def _logits(self, step: Items[Rows], hidden_TM: Tensor) -> Tensor:
-        """Final norm and head, only for the last `num_logit_rows` rows of each chunk."""
-        ends = accumulate(len(chunk.token_ids) for chunk in step)
-        rows = [
+        """Final norm and head, only for the last `num_logit_rows` rows of each sequence."""
+        ends = accumulate(len(rows.token_ids) for rows in step)
+        row_R = [
             row
-            for chunk, end in zip(step, ends, strict=True)
-            for row in range(end - chunk.num_logit_rows, end)
+            for rows, end in zip(step, ends, strict=True)
+            for row in range(end - rows.num_logit_rows, end)
         ]
-        weights = self._weights_for(len(rows))
-        hidden_RM = hidden_TM[torch.tensor(rows, dtype=torch.long, device=self.device)]
+        weights = self._weights_for(len(row_R))
+        hidden_RM = hidden_TM[torch.tensor(row_R, dtype=torch.long, device=self.device)]
         return (self._norm(hidden_RM.to(weights.dtype), weights.norm_M) @ weights.head_MV).float()
 
     def warm_up(self) -> None:
