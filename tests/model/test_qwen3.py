@@ -13,6 +13,7 @@ from paceline.core.errors import CheckpointError
 from paceline.model.attention import block_causal_attention
 from paceline.model.checkpoint import load_model, save_model
 from paceline.model.config import ModelConfig
+from paceline.model.norm import plain_rms_norm, rms_norm
 from paceline.model.qwen3 import CausalLm
 
 CONFIG = ModelConfig(
@@ -84,6 +85,25 @@ def test_block_attention_equals_the_fused_kernel(length: int, heads: tuple[int, 
         q, k, v, is_causal=True, enable_gqa=num_q != num_kv
     )
     torch.testing.assert_close(block_causal_attention(q, k, v), expected, atol=1e-5, rtol=1e-4)
+
+
+@settings(max_examples=20)
+@given(num_rows=st.integers(1, 1200), width=st.sampled_from([2, 32, 100]))
+def test_blocked_norm_equals_its_definition_with_gradients(num_rows: int, width: int) -> None:
+    generator = torch.Generator().manual_seed(num_rows)
+    x = torch.randn(num_rows, width, generator=generator, requires_grad=True)
+    weight = torch.randn(width, generator=generator, requires_grad=True)
+    upstream = torch.randn(num_rows, width, generator=generator)
+    before = x.detach().clone()
+    slow, fast = plain_rms_norm(x, weight, 1e-6), rms_norm(x, weight, 1e-6)
+    torch.testing.assert_close(fast, slow)
+    for got, wanted in zip(
+        torch.autograd.grad(fast, (x, weight), upstream),
+        torch.autograd.grad(slow, (x, weight), upstream),
+        strict=True,
+    ):
+        torch.testing.assert_close(got, wanted, atol=2e-4, rtol=1e-4)
+    assert torch.equal(x.detach(), before), "the input is not changed in place"
 
 
 def test_future_tokens_change_nothing(model: CausalLm) -> None:

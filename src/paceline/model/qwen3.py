@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from paceline.model.attention import causal_attention
 from paceline.model.config import ModelConfig
+from paceline.model.norm import rms_norm
 
 
 class Linear(nn.Module):
@@ -34,7 +35,7 @@ class Linear(nn.Module):
 
 
 class RmsNorm(nn.Module):
-    """Root-mean-square normalisation, computed in float32 as Qwen3 does."""
+    """Root-mean-square normalisation with a learnt scale."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -43,13 +44,6 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return rms_norm(x, self.weight, self.eps)
-
-
-def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Scale the last axis to unit mean square, times `weight`."""
-    x32 = x.float()
-    normed = x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + eps)
-    return (weight.float() * normed).to(x.dtype)
 
 
 def rope_tables(
