@@ -69,14 +69,17 @@ def test_a_slot_used_again_shows_nothing_of_its_former_sequence() -> None:
         assert recorder.ids == naive_greedy(MODEL, prompt(length, seed=length), 8)
 
 
-@pytest.mark.parametrize(("dtype", "bound"), [("auto", 0.1), ("bfloat16", 0.1)])
-def test_lower_precision_stays_close(dtype: str, bound: float) -> None:
-    drive = Drive(MODEL, config_with(dtype=dtype))
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+def test_lower_precision_stays_close(dtype: str) -> None:
+    """Alone and beside prompts, so that steps of few and of many rows meet in one cache."""
     ids = prompt(60)
+    drive = Drive(MODEL, config_with(dtype=dtype, max_prefill_tokens=24))
     scored = drive.add(ids[:20], SamplingParams(), targets=tuple(ids[20:]))
+    decoded = drive.add(ids[:9], SamplingParams(max_tokens=30))
     drive.run()
     expected = naive_logprobs(MODEL, ids[:20], ids[20:])
-    assert max(abs(a - b) for (_, a), b in zip(scored.tokens, expected, strict=True)) <= bound
+    assert max(abs(a - b) for (_, a), b in zip(scored.tokens, expected, strict=True)) <= 0.1
+    assert_greedy(MODEL, ids[:9], decoded.tokens, tolerance=0.1)
 
 
 def test_dtypes() -> None:

@@ -4,8 +4,8 @@
     rows     a0 a1 a2 b7 c4 c5                                       T = 6
     logits         a2 b7    c5  (the rows whose logits are asked)    R = 3
 
-Everything but attention works on all T rows at once; attention goes chunk by rows over views of
-the cache.
+Everything but attention works on all T rows at once; attention goes sequence by sequence over
+views of the cache.
 
 Legend: T packed rows, R rows with logits, M model width, E = (H + 2K) D, H query heads,
 K key/value heads, D head width, F feed-forward width, V vocabulary.
