@@ -1,7 +1,8 @@
 """A model's parameters, arranged once for the engine's forward pass in one dtype.
 
 Q, K and V are one matrix, gate and up are one matrix, the queries' 1/sqrt(D) lies in their norm's
-weight. Matrices are [in, out]; in float32 also in memory, which is 1.5-2.4x faster for one row.
+weight. Matrices are [in, out]; in float32 also in memory, which is up to
+2.4x faster for one row (the head).
 
 Legend: M model width, E = (H + 2K) D fused projection, H query heads, K key/value heads, D head width,
 F feed-forward width, V vocabulary, C context.
