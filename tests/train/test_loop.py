@@ -124,6 +124,14 @@ def test_bf16_step_is_close_to_float32(inputs: tuple[Path, Path], tmp_path: Path
     assert max(abs(a - b) for a, b in zip(full, half, strict=True)) < 0.05
 
 
+def test_workers_compute_the_same_steps(inputs: tuple[Path, Path], tmp_path: Path) -> None:
+    alone = run_here(CONFIG, inputs, tmp_path / "alone")
+    pair = msgspec.structs.replace(CONFIG, num_workers=2)
+    together = run_here(pair, inputs, tmp_path / "together")
+    assert max(abs(a - b) for a, b in zip(alone, together, strict=True)) < 1e-4
+    assert run_here(pair, inputs, tmp_path / "again") == together
+
+
 @pytest.mark.slow
 def test_killed_run_resumes_with_the_same_losses(inputs: tuple[Path, Path], tmp_path: Path) -> None:
     """SIGKILL at an arbitrary moment after the first checkpoint; then run the same command again."""

@@ -84,7 +84,10 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     compute_dtype: Literal["bfloat16", "float32"] = "bfloat16"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_threads: int | None = None
-    """CPU threads; None leaves PyTorch's choice."""
+    """CPU threads of one worker; None leaves PyTorch's choice."""
+    num_workers: int = 1
+    """Passes of one step that run side by side, each on a replica that shares the weights. On CPU two
+    workers of one thread beat one worker of two threads: they meet once a step, not at every operation."""
     checkpoint_every_steps: int = 100
     eval_every_steps: int = 250
     eval_rows: int = 64
@@ -93,6 +96,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def __post_init__(self) -> None:
         if self.rows_per_step % self.rows_per_pass:
             raise ConfigError("rows_per_step must be a multiple of rows_per_pass.")
+        if not 1 <= self.num_workers <= self.rows_per_step // self.rows_per_pass:
+            raise ConfigError("num_workers must lie between 1 and the passes of a step.")
         if self.data.row_tokens > self.model.context_tokens:
             raise ConfigError("data.row_tokens must not exceed model.context_tokens.")
 

@@ -40,6 +40,8 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.dtype = getattr(torch, config.compute_dtype)
         self.step = 0
+        self._replicas = [model, *(share_weights(model) for _ in range(config.num_workers - 1))]
+        self._pool = ThreadPoolExecutor(config.num_workers, initializer=self._set_threads)
 
     def state_dict(self) -> dict:
         """All that resume needs."""
@@ -74,12 +76,7 @@ class Trainer:
         started = time.perf_counter()
         share = self.config.schedule.share_at(self.step)
         self.optimisers.set_share(share)
-        num_labels = sum(int((labels != IGNORED).sum()) for _, labels in passes)
-        total = 0.0
-        for ids, labels in passes:
-            loss = self.loss_sum(ids, labels) / num_labels
-            loss.backward()
-            total += loss.item()
+        total = self._accumulate(passes)
         norm = torch.nn.utils.clip_grad_norm_(
             self.model.parameters(), self.config.optimiser.max_grad_norm
         )
@@ -94,10 +91,39 @@ class Trainer:
             elapsed_s=time.perf_counter() - started,
         )
 
-    def loss_sum(self, ids_BT: Tensor, labels_BT: Tensor) -> Tensor:
+    def _set_threads(self) -> None:
+        if self.config.num_threads:
+            torch.set_num_threads(self.config.num_threads)
+
+    def _accumulate(self, passes: list[Batch]) -> float:
+        """Gradients of the mean loss over all passes; returns that loss.
+
+        Workers take every n-th pass on their own replica; the sum is taken in worker order, so the
+        result does not depend on who was faster.
+        """
+        num_labels = sum(int((labels != IGNORED).sum()) for _, labels in passes)
+        num_workers = len(self._replicas)
+
+        def work(index: int) -> float:
+            total = 0.0
+            for ids, labels in passes[index::num_workers]:
+                loss = self.loss_sum(ids, labels, self._replicas[index]) / num_labels
+                loss.backward()
+                total += loss.item()
+            return total
+
+        total = sum(self._pool.map(work, range(num_workers)))
+        for replica in self._replicas[1:]:
+            add_gradients(self.model, replica)
+        return total
+
+    def loss_sum(
+        self, ids_BT: Tensor, labels_BT: Tensor, replica: CausalLm | None = None
+    ) -> Tensor:
         """Summed negative log-likelihood of the counted labels, nats."""
-        hidden = self.model(ids_BT.to(self.device), self.dtype)
-        weight = self.model.model.embed_tokens.weight
+        model = replica or self.model
+        hidden = model(ids_BT.to(self.device), self.dtype)
+        weight = model.model.embed_tokens.weight
         labels = labels_BT.to(self.device).flatten()
         return head_cross_entropy(hidden.flatten(0, 1), weight, labels)
 
@@ -106,6 +132,26 @@ class Trainer:
         """Mean loss in nats a label over fixed batches."""
         total = sum(float(self.loss_sum(ids, labels)) for ids, labels in batches)
         return total / sum(int((labels != IGNORED).sum()) for _, labels in batches)
+
+
+def share_weights(model: CausalLm) -> CausalLm:
+    """A replica that reads the same weights and has gradients of its own."""
+    with torch.device("meta"):
+        replica = CausalLm(model.config)
+    for mine, theirs in zip(replica.modules(), model.modules(), strict=True):
+        for name, parameter in theirs.named_parameters(recurse=False):
+            setattr(mine, name, torch.nn.Parameter(parameter.data))
+        for name, buffer in theirs.named_buffers(recurse=False):
+            mine.register_buffer(name, buffer, persistent=False)
+    return replica
+
+
+def add_gradients(model: CausalLm, replica: CausalLm) -> None:
+    """Move the gradients of a replica into those of `model`."""
+    for mine, theirs in zip(model.parameters(), replica.parameters(), strict=True):
+        if theirs.grad is not None:
+            mine.grad = theirs.grad if mine.grad is None else mine.grad.add_(theirs.grad)
+            theirs.grad = None
 
 
 def batch_tensors(rows: RowSource, first_row: int, count: int) -> Batch:

@@ -46,7 +46,7 @@ def train(
     config = fit_vocabulary(config, tokenizer)
     open_run(folder, config, tokenizer_path)
     if config.num_threads:
-        torch.set_num_threads(config.num_threads)
+        torch.set_num_threads(config.num_threads * config.num_workers)
     trainer, heldout, bytes_per_label = prepare(config, corpus, tokenizer)
     source = latest_checkpoint(folder) or (latest_checkpoint(branch_from) if branch_from else None)
     if source is not None:
@@ -94,7 +94,7 @@ def fit_vocabulary(config: TrainConfig, tokenizer: Tokenizer) -> TrainConfig:
 def open_run(folder: Path, config: TrainConfig, tokenizer_path: Path) -> None:
     """Create the run folder, or check that it belongs to the same run.
 
-    The schedule, the device and the number of threads may change between its parts.
+    The schedule, the device and the numbers of threads and workers may change between its parts.
     """
     path = folder / "config.json"
     if path.exists():
@@ -102,6 +102,7 @@ def open_run(folder: Path, config: TrainConfig, tokenizer_path: Path) -> None:
         allowed = {
             "schedule": config.schedule,
             "num_threads": config.num_threads,
+            "num_workers": config.num_workers,
             "device": config.device,
         }
         if msgspec.structs.replace(before, **allowed) != config:
