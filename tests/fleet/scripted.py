@@ -16,6 +16,7 @@ from paceline.engine.engine import TokenEngine
 from paceline.engine.scheduler import Rows
 from paceline.fleet.folder import OpenedModel
 from paceline.fleet.local import LocalGenerator
+from paceline.prompt.fim import FimTemplate
 from tests.fleet.model_folder import CONTEXT_TOKENS, small_model, small_tokenizer
 
 CONFIG = EngineConfig(device="cpu", dtype="float32", num_threads=1)
@@ -74,7 +75,12 @@ def scripted_generator(
     """Yield a generator that says `script`, and its executor, which remembers what it was fed."""
     vocab_size = small_model().config.vocab_size
     executor = ScriptExecutor(script, vocab_size=vocab_size, held_step=held_step)
-    generator = LocalGenerator(opened(), TokenEngine(executor, CONFIG), model_id="scripted")
+    generator = LocalGenerator(
+        opened(),
+        TokenEngine(executor, CONFIG),
+        model_id="scripted",
+        template=FimTemplate(is_healed=False),
+    )
     try:
         yield generator, executor
     finally:

@@ -26,7 +26,7 @@ from paceline.generate.types import (
     TextGenerator,
     TextScorer,
 )
-from paceline.prompt.fim import arrange, fim_ids
+from paceline.prompt.fim import FimTemplate, arrange, fim_ids
 from paceline.tokenizer.bpe import train_tokenizer
 from paceline.tokenizer.specials import SPECIALS
 from tests.engine.tiny import naive_greedy, naive_logprobs
@@ -81,7 +81,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def generator(folder: Path) -> Iterator[LocalGenerator]:
-    loaded = LocalGenerator.load(folder, model_id="small", engine_config=CONFIG)
+    loaded = LocalGenerator.load(
+        folder,
+        model_id="small",
+        engine_config=CONFIG,
+        template=FimTemplate(is_healed=False),
+    )
     with contextlib.closing(loaded):
         yield loaded
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from paceline.engine.scheduler import Chunk, Picked
+from paceline.engine.sequence import Sequence
 
 _MASK = (1 << 64) - 1
 
@@ -32,17 +33,25 @@ def pick(chunks: Items[Chunk], logits_RV: Tensor) -> list[list[Picked]]:
             ids_R[row : row + count] = torch.tensor(sequence.targets[first : first + count]).to(
                 ids_R.device
             )
-        elif count and sequence.params.temperature > 0:
-            noise_V = exponential_noise(
-                logits_RV.shape[1], sequence.seed, sequence.num_output_tokens
-            )
-            scaled_V = logits_RV[row] / sequence.params.temperature
-            ids_R[row] = (scaled_V - noise_V.log().to(scaled_V.device)).argmax()
+        elif count and (sequence.params.temperature > 0 or sequence.params.guide is not None):
+            ids_R[row] = _draw(sequence, logits_RV[row])
         row += count
     logprob_R = logits_RV.gather(1, ids_R[:, None])[:, 0] - logits_RV.logsumexp(dim=-1)
     picked = [Picked(*pair) for pair in zip(ids_R.tolist(), logprob_R.tolist(), strict=True)]
     ends = _running_ends(chunks)
     return [picked[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+
+
+def _draw(sequence: Sequence, logits_V: Tensor) -> Tensor:
+    """The next id of a sequence that is not plainly greedy."""
+    allowed = sequence.allowed_ids()
+    if allowed is not None:
+        index = torch.tensor(allowed, device=logits_V.device)
+        logits_V = torch.full_like(logits_V, -torch.inf).index_copy(0, index, logits_V[index])
+    if sequence.params.temperature > 0:
+        noise_V = exponential_noise(len(logits_V), sequence.seed, sequence.num_output_tokens)
+        logits_V = logits_V / sequence.params.temperature - noise_V.log().to(logits_V.device)
+    return logits_V.argmax()
 
 
 def _running_ends(chunks: Items[Chunk]) -> list[int]:

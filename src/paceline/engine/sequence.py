@@ -38,6 +38,14 @@ class FinishReason(enum.Enum):
     ERROR = "error"
 
 
+class Guide(Protocol):
+    """Says which ids may come next. Called on the engine's thread before each draw; must be quick."""
+
+    def allowed_ids(self, output_ids: Ids[int]) -> Ids[int] | None:
+        """The ids of which the next one must be, given those produced so far; None allows all."""
+        ...
+
+
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     """How to draw ids."""
 
@@ -48,6 +56,8 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     """Only source of randomness: the n-th id depends on the logits, the seed and n alone. None
     draws a fresh seed."""
+    guide: Guide | None = None
+    """Narrows what may be drawn; log-probabilities stay those of the model alone."""
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -101,6 +111,11 @@ class Sequence:
     @property
     def num_output_tokens(self) -> int:
         return len(self.token_ids) - self.num_prompt_tokens
+
+    def allowed_ids(self) -> Ids[int] | None:
+        """The ids of which the next one must be; None allows all."""
+        guide = self.params.guide
+        return guide.allowed_ids(self.token_ids[self.num_prompt_tokens :]) if guide else None
 
     def num_logit_rows(self, end: int) -> int:
         """How many of the rows num_computed .. end-1 need logits; always the last of them."""

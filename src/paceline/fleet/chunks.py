@@ -12,12 +12,19 @@ class ChunkAssembler:
     """Makes TextChunks of one stream. Tokens whose text is not certain yet count with later text."""
 
     def __init__(
-        self, detokeniser: Detokeniser, stops: Sequence[str], *, prompt_tokens: int
+        self,
+        detokeniser: Detokeniser,
+        stops: Sequence[str],
+        *,
+        prompt_tokens: int,
+        num_skipped_chars: int = 0,
     ) -> None:
         self._detokeniser = detokeniser
         self._cutter = StopCutter(stops)
         self._prompt_tokens = prompt_tokens
         """Told once, with the first chunk."""
+        self._num_skipped_chars = num_skipped_chars
+        """Characters at the start of the text that the client has already (a healed word)."""
         self._num_tokens = 0
         self._logprob = 0.0
 
@@ -32,13 +39,18 @@ class ChunkAssembler:
         self._logprob += logprob
         if token_id is None:
             return None
-        text = self._cutter.add(self._detokeniser.add(token_id))
+        text = self._cutter.add(self._skip(self._detokeniser.add(token_id)))
         return self._take(text, None) if text else None
 
     def finish(self, reason: FinishReason) -> TextChunk:
         """Return the last chunk, with what was held back."""
-        text = self._cutter.add(self._detokeniser.flush()) + self._cutter.flush()
+        text = self._cutter.add(self._skip(self._detokeniser.flush())) + self._cutter.flush()
         return self._take(text, "stop" if self.is_stopped else reason)
+
+    def _skip(self, text: str) -> str:
+        count = min(self._num_skipped_chars, len(text))
+        self._num_skipped_chars -= count
+        return text[count:]
 
     def _take(self, text: str, reason: FinishReason | None) -> TextChunk:
         chunk = TextChunk(

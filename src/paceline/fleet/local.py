@@ -1,6 +1,6 @@
 """A local model as a TextGenerator: text in, prompt ids to the engine, ids back to text.
 
-    parts ──prompt.fim──> ids ──TokenEngine──> ids ──Detokeniser──> text ──StopCutter──> chunks
+    parts ──prompt.fim──> ids ──heal──> TokenEngine ──> ids ──Detokeniser──> text ──StopCutter──> chunks
 
 The engine knows no text and the callers know no ids; both meet only here.
 """
@@ -26,6 +26,7 @@ from paceline.engine.sequence import SamplingParams
 from paceline.fleet.chunks import ChunkAssembler
 from paceline.fleet.detokenise import Detokeniser
 from paceline.fleet.folder import OpenedModel, open_model
+from paceline.fleet.healing import Healing, TokenTable, heal
 from paceline.generate.types import (
     FinishReason,
     GenerateParams,
@@ -63,6 +64,7 @@ class LocalGenerator:
         self._tokenizer = opened.tokenizer
         self._template = template
         self._ids = fim_ids(opened.tokenizer)
+        self._table = TokenTable(opened.tokenizer)
         self._special_ids = _special_ids(opened.tokenizer)
         padding = range(opened.tokenizer.vocab_size, opened.model.config.vocab_size)
         self._stop_ids = frozenset((*self._ids_that_end(), *padding))
@@ -97,15 +99,20 @@ class LocalGenerator:
         """Continue `parts`; see TextGenerator. Closing the generator cancels the sequence."""
         if model_id not in (None, self._info.model_id):
             raise UnknownModelError(model_id=model_id or "", known=(self._info.model_id,))
-        prompt_ids = self._render(parts, params.max_tokens, params.max_prompt_tokens)
+        rendered = self._render(parts, params.max_tokens, params.max_prompt_tokens)
+        prompt_ids, healing = self._heal(parts, rendered)
         sampling = SamplingParams(
-            max_tokens=params.max_tokens,
+            max_tokens=params.max_tokens + len(rendered) - len(prompt_ids),
             temperature=params.temperature,
             stop_ids=self._stop_ids,
             seed=params.seed,
+            guide=healing,
         )
         assembler = ChunkAssembler(
-            Detokeniser(self._tokenizer.decode), params.stop, prompt_tokens=len(prompt_ids)
+            Detokeniser(self._tokenizer.decode),
+            params.stop,
+            prompt_tokens=len(prompt_ids),
+            num_skipped_chars=len(healing.word) if healing else 0,
         )
         tokens = self.engine.submit(prompt_ids, sampling)
         try:
@@ -120,6 +127,13 @@ class LocalGenerator:
             yield assembler.finish(reason)
         finally:
             tokens.cancel()
+
+    def _heal(self, parts: PromptParts, prompt_ids: list[int]) -> tuple[list[int], Healing | None]:
+        """Take a half-typed word back, if the prompt ends with the text before a cursor."""
+        is_last = parts.suffix is not None and self._template.order == "spm"
+        if not (is_last and self._template.is_healed):
+            return prompt_ids, None
+        return heal(prompt_ids, parts.prefix, self._tokenizer, self._table)
 
     def score(self, parts: PromptParts, continuation: str) -> TextScore:
         """Return the bits of `continuation`; blocks, so not for asyncio code. See TextScorer.

@@ -43,6 +43,8 @@ class FimTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     order: Order = "spm"
     suffix_share: float = 0.25
     """Share of the prompt budget that the suffix may always use; more if the prefix is short."""
+    is_healed: bool = True
+    """Is a half-typed word taken back from the end of the prompt and written again by the model?"""
 
 
 class FimIds(msgspec.Struct, frozen=True):

@@ -23,6 +23,9 @@ SPLIT_PATTERN = (
 )
 """Where merges may not reach across; the widely used cl100k form with digits in groups of three."""
 
+MAX_WORD_CHARS = 128
+"""Longer runs without a break are not words."""
+
 
 class Tokenizer:
     """Encodes text and decodes ids with one `tokenizer.json`."""
@@ -62,6 +65,30 @@ class Tokenizer:
         """Text of `ids`; special ids are written out. Invalid UTF-8 becomes U+FFFD."""
         return self._inner.decode(list(ids), skip_special_tokens=False)
 
+    def last_word(self, text: str) -> str:
+        """The end of `text` across which no merge reaches: its last pre-token, empty for no text.
+
+        The ids of `text` are those of what stands before it, then those of the word.
+        """
+        tail = text[-MAX_WORD_CHARS:]
+        splitter = self._inner.pre_tokenizer
+        if splitter is None or not tail:
+            return ""
+        _, (start, _) = splitter.pre_tokenize_str(tail)[-1]
+        return tail[start:]
+
+    def vocabulary_bytes(self) -> dict[int, bytes]:
+        """The bytes of every id that is text. Special ids, and ids that are not byte-level, are left out."""
+        table = _byte_of_character()
+        special = {
+            token_id for token_id, t in self._inner.get_added_tokens_decoder().items() if t.special
+        }
+        return {
+            token_id: bytes(table[character] for character in token)
+            for token, token_id in self._inner.get_vocab().items()
+            if token_id not in special and all(character in table for character in token)
+        }
+
     def special_id(self, name: str) -> int:
         """The id of a special token.
 
@@ -72,6 +99,14 @@ class Tokenizer:
         if token_id is None:
             raise CheckpointError(f"The tokenizer has no special token {name}.")
         return token_id
+
+
+def _byte_of_character() -> dict[str, int]:
+    """How byte-level BPE writes bytes as printable characters (Radford et al. 2019, GPT-2), inverted."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    table = {chr(byte): byte for byte in printable}
+    return table | {chr(0x100 + index): byte for index, byte in enumerate(others)}
 
 
 def train_tokenizer(
