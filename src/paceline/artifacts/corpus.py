@@ -18,6 +18,7 @@ import msgspec
 from paceline.artifacts.manifest import Manifest, read_manifest, verify_files
 from paceline.core.errors import CorpusError
 
+PACKAGES_NAME = "packages.json"
 Split = Literal["train", "heldout"]
 
 
@@ -80,6 +81,18 @@ def open_corpus(folder: Path) -> Manifest:
     manifest = read_manifest(folder, "corpus", error=CorpusError)
     verify_files(folder, manifest, error=CorpusError)
     return manifest
+
+
+def read_packages(folder: Path, split: Split) -> tuple[str, ...]:
+    """Names of a split's packages, from the bill of materials; empty if the corpus has none."""
+    path = folder / PACKAGES_NAME
+    if not path.is_file():
+        return ()
+    try:
+        entries = msgspec.json.decode(path.read_bytes(), type=list[PackageEntry])
+    except (OSError, msgspec.MsgspecError) as cause:
+        raise CorpusError(f"{path} cannot be read ({cause}); build the corpus again.") from cause
+    return tuple(entry.package for entry in entries if entry.split == split)
 
 
 def read_documents(folder: Path, split: Split) -> Iterator[CorpusDocument]:

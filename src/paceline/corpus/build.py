@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from paceline.artifacts.corpus import CorpusDocument, PackageEntry, write_shards
+from paceline.artifacts.corpus import PACKAGES_NAME, CorpusDocument, PackageEntry, write_shards
 from paceline.artifacts.manifest import Manifest, atomic_folder, seal
 from paceline.core.errors import CorpusError
 from paceline.core.progress import Progress
@@ -84,7 +84,7 @@ def build_corpus(
                 task.advance(1, note=package.name)
         write_shards(folder, "heldout", kept["heldout"], max_shard_bytes=config.max_shard_bytes)
         write_shards(folder, "train", kept["train"], max_shard_bytes=config.max_shard_bytes)
-        (folder / "packages.json").write_bytes(
+        (folder / PACKAGES_NAME).write_bytes(
             msgspec.json.format(msgspec.json.encode(entries), indent=1)
         )
         return seal(

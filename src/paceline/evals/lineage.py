@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from paceline.artifacts.corpus import PackageEntry, open_corpus
+from paceline.artifacts.corpus import open_corpus, read_packages
 from paceline.artifacts.manifest import MANIFEST_NAME, Manifest, read_manifest, sha256_of
 from paceline.core.errors import CorpusError, InputError
 
@@ -70,16 +70,8 @@ def check_heldout(corpus: Path) -> set[str]:
         CorpusError: the corpus is incomplete, holds nothing out, or has a package in both splits.
     """
     open_corpus(corpus)
-    try:
-        entries = msgspec.json.decode(
-            (corpus / "packages.json").read_bytes(), type=list[PackageEntry]
-        )
-    except (OSError, msgspec.MsgspecError) as cause:
-        raise CorpusError(
-            f"{corpus / 'packages.json'} cannot be read ({cause}); build the corpus again."
-        ) from cause
     names = {
-        split: {e.package.lower() for e in entries if e.split == split}
+        split: {name.lower() for name in read_packages(corpus, split)}
         for split in ("train", "heldout")
     }
     if both := sorted(names["train"] & names["heldout"]):
