@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from paceline.model.config import ModelConfig
 from paceline.model.qwen3 import CausalLm
 from paceline.prompt.fim import FimTemplate, fim_ids, render_fim
 from paceline.tokenizer.bpe import Tokenizer, train_tokenizer
+from paceline.tokenizer.specials import NUM_SPECIALS
 
 CODE = "def area(width, height):\n    self.readings = width * height\n    return self.readings\n"
 
@@ -98,8 +101,8 @@ def test_healing_of_an_empty_rest_allows_everything(
     assert healing.allowed_ids(tokenizer.encode(" width")) is None
 
 
-def test_stream_returns_only_what_follows_the_typed_characters(tokenizer: Tokenizer) -> None:
-    """The same greedy continuation as a naive search that forbids ids that disagree."""
+@pytest.fixture(scope="module")
+def model(tokenizer: Tokenizer) -> CausalLm:
     config = ModelConfig(
         vocab_size=tokenizer.vocab_size,
         hidden_size=32,
@@ -112,15 +115,43 @@ def test_stream_returns_only_what_follows_the_typed_characters(tokenizer: Tokeni
     )
     model = CausalLm(config)
     model.initialise(3)
-    opened = OpenedModel(folder=Path(), model=model.eval(), tokenizer=tokenizer, manifest=None)
+    return model.eval()
+
+
+@pytest.fixture
+def generator(model: CausalLm, tokenizer: Tokenizer) -> Iterator[LocalGenerator]:
+    opened = OpenedModel(folder=Path(), model=model, tokenizer=tokenizer, manifest=None)
     engine = TokenEngine.for_model(model, EngineConfig(dtype="float32", num_threads=1))
     generator = LocalGenerator(opened, engine, model_id="m")
-    prefix = "def area(width, height):\n    self.rea"
-    try:
-        text = asyncio.run(_collect(generator, prefix))
-    finally:
-        generator.close()
-    assert text == _naive(model, tokenizer, prefix, num_tokens=6)
+    yield generator
+    generator.close()
+
+
+PREFIX = "def area(width, height):\n    self.rea"
+
+
+def test_stream_returns_only_what_follows_the_typed_characters(
+    generator: LocalGenerator, model: CausalLm, tokenizer: Tokenizer
+) -> None:
+    """The same greedy continuation as a naive search that forbids ids that disagree."""
+    assert asyncio.run(_collect(generator, PREFIX)) == _naive(model, tokenizer, PREFIX, 6)
+
+
+def test_score_is_that_of_the_healed_decoder(
+    generator: LocalGenerator, model: CausalLm, tokenizer: Tokenizer
+) -> None:
+    """Two spellings, each id's probability taken among those that agree with the typed word."""
+    continuation = "dings = width"
+    prompt, word = _healed_prompt(tokenizer, PREFIX)
+    joint = tokenizer.encode(word.decode() + continuation)
+    apart = [*tokenizer.encode(word.decode()), *tokenizer.encode(continuation)]
+    assert joint != apart
+    probability = sum(
+        math.exp(_log_probability(model, tokenizer, prompt, ids, word)) for ids in (joint, apart)
+    )
+    score = generator.score(PromptParts(prefix=PREFIX, suffix="\n"), continuation)
+    assert score.bits == pytest.approx(-math.log2(probability), abs=1e-3)
+    assert score.num_bytes == len(continuation)
 
 
 async def _collect(generator: LocalGenerator, prefix: str) -> str:
@@ -129,23 +160,44 @@ async def _collect(generator: LocalGenerator, prefix: str) -> str:
     return "".join([chunk.text async for chunk in generator.stream(parts, params)])
 
 
-def _naive(model: CausalLm, tokenizer: Tokenizer, prefix: str, num_tokens: int) -> str:
-    spelled = tokenizer.vocabulary_bytes()
+def _healed_prompt(tokenizer: Tokenizer, prefix: str) -> tuple[list[int], bytes]:
     ids = fim_ids(tokenizer)
-    word = tokenizer.last_word(prefix).encode()
+    word = tokenizer.last_word(prefix)
     prompt = render_fim(prefix, "\n", tokenizer, ids, FimTemplate(), max_prompt_tokens=200)
-    num_word = len(tokenizer.encode(word.decode()))
-    prompt, output = prompt[:-num_word], list[int]()
-    for _ in range(num_tokens + num_word):
-        with torch.no_grad():
-            logits = model.logits(model(torch.tensor([prompt + output])))[0, -1]
-        rest = word[sum(len(spelled[i]) for i in output) :]
-        for token_id in range(len(logits)):
-            text = spelled.get(token_id)
-            if rest and (text is None or not (text.startswith(rest) or rest.startswith(text))):
-                logits[token_id] = -torch.inf
-        token_id = int(logits.argmax())
-        if token_id < 48:
+    return prompt[: -len(tokenizer.encode(word))], word.encode()
+
+
+def _healed_logits(
+    model: CausalLm, tokenizer: Tokenizer, prompt: list[int], output: list[int], word: bytes
+) -> torch.Tensor:
+    """Logits of the next id; -inf for ids that disagree with what is left of the word."""
+    spelled = tokenizer.vocabulary_bytes()
+    with torch.no_grad():
+        logits = model.logits(model(torch.tensor([prompt + output])))[0, -1]
+    rest = word[sum(len(spelled[i]) for i in output) :]
+    for token_id in range(len(logits)):
+        text = spelled.get(token_id)
+        if rest and (text is None or not (text.startswith(rest) or rest.startswith(text))):
+            logits[token_id] = -torch.inf
+    return logits
+
+
+def _naive(model: CausalLm, tokenizer: Tokenizer, prefix: str, num_tokens: int) -> str:
+    prompt, word = _healed_prompt(tokenizer, prefix)
+    output: list[int] = []
+    for _ in range(num_tokens + len(tokenizer.encode(word.decode()))):
+        token_id = int(_healed_logits(model, tokenizer, prompt, output, word).argmax())
+        if token_id < NUM_SPECIALS:
             break
         output.append(token_id)
     return tokenizer.decode(output)[len(word.decode()) :]
+
+
+def _log_probability(
+    model: CausalLm, tokenizer: Tokenizer, prompt: list[int], ids: list[int], word: bytes
+) -> float:
+    total = 0.0
+    for index, token_id in enumerate(ids):
+        logits = _healed_logits(model, tokenizer, prompt, ids[:index], word)
+        total += float(logits.log_softmax(dim=-1)[token_id])
+    return total

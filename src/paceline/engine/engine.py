@@ -26,7 +26,7 @@ from paceline.engine.errors import EngineClosedError, StepError
 from paceline.engine.runner import Executor, Runner
 from paceline.engine.sampler import pick
 from paceline.engine.scheduler import Chunk, Picked, Scheduler
-from paceline.engine.sequence import FinishReason, Phase, SamplingParams, Sequence
+from paceline.engine.sequence import FinishReason, Guide, Phase, SamplingParams, Sequence
 from paceline.engine.stream import ScoreListener, TokenStream
 from paceline.engine.threads import free_threads
 from paceline.model.qwen3 import CausalLm
@@ -84,9 +84,12 @@ class TokenEngine:
         self._enqueue(Sequence(stream.sequence_id, prompt_ids, params, stream))
         return stream
 
-    def score(self, prompt_ids: Ids[int], continuation_ids: Ids[int]) -> list[float]:
+    def score(
+        self, prompt_ids: Ids[int], continuation_ids: Ids[int], guide: Guide | None = None
+    ) -> list[float]:
         """Return the log-probability of each id of a given continuation; blocks until it is known.
 
+        With a guide they are those of a decoder that may only draw what the guide allows.
         Takes part in steps like any prompt, so streams go on meanwhile. Not for asyncio code.
 
         Raises: as `submit`.
@@ -107,7 +110,7 @@ class TokenEngine:
             Sequence(
                 next(self._sequence_ids),
                 [*prompt_ids, *continuation_ids[:-1]],
-                SamplingParams(),
+                SamplingParams(guide=guide),
                 listener,
                 targets=continuation_ids,
             )

@@ -22,7 +22,7 @@ def pick(chunks: Items[Chunk], logits_RV: Tensor) -> list[list[Picked]]:
 
     Greedy is the smallest id among the largest logits. With a temperature the draw is Gumbel-max:
     argmax(logits / temperature - log E), E ~ Exp(1). Log-probabilities are those at temperature 1.
-    The id of a scored row is its target.
+    The id of a scored row is its target; with a guide its log-probability is that among allowed ids.
     """
     ids_R = logits_RV.argmax(dim=-1)
     row = 0
@@ -36,10 +36,26 @@ def pick(chunks: Items[Chunk], logits_RV: Tensor) -> list[list[Picked]]:
         elif count and (sequence.params.temperature > 0 or sequence.params.guide is not None):
             ids_R[row] = _draw(sequence, logits_RV[row])
         row += count
-    logprob_R = logits_RV.gather(1, ids_R[:, None])[:, 0] - logits_RV.logsumexp(dim=-1)
+    total_R = logits_RV.logsumexp(dim=-1)
+    _narrow(chunks, logits_RV, total_R)
+    logprob_R = logits_RV.gather(1, ids_R[:, None])[:, 0] - total_R
     picked = [Picked(*pair) for pair in zip(ids_R.tolist(), logprob_R.tolist(), strict=True)]
     ends = _running_ends(chunks)
     return [picked[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+
+
+def _narrow(chunks: Items[Chunk], logits_RV: Tensor, total_R: Tensor) -> None:
+    """Where a scored sequence has a guide, let its probabilities sum to 1 over the allowed ids."""
+    row = 0
+    for sequence, rows in chunks:
+        guide, count = sequence.params.guide, rows.num_logit_rows
+        if guide is not None and sequence.targets:
+            first = rows.end - count - (len(sequence.token_ids) - len(sequence.targets))
+            for index in range(count):
+                allowed = guide.allowed_ids(sequence.targets[: first + index])
+                if allowed is not None:
+                    total_R[row + index] = logits_RV[row + index, allowed].logsumexp(dim=-1)
+        row += count
 
 
 def _draw(sequence: Sequence, logits_V: Tensor) -> Tensor:

@@ -147,12 +147,29 @@ class LocalGenerator:
             prompt_ids = [self._ids.end]
         else:
             prompt_ids = self._render(parts, len(ids), None)
-        logprobs = self.engine.score(prompt_ids, ids)
+        logprob = self._score(parts, prompt_ids, ids, continuation)
         return TextScore(
-            bits=-sum(logprobs) / math.log(2),
+            bits=-logprob / math.log(2),
             num_bytes=len(continuation.encode("utf-8")),
             num_tokens=len(ids),
         )
+
+    def _score(
+        self, parts: PromptParts, prompt_ids: list[int], ids: list[int], continuation: str
+    ) -> float:
+        """Natural log-probability of `continuation` under the decoder that `stream` uses.
+
+        A healed decoder may spell the half-typed word and what follows in many ways; two are summed, as
+        one text in one go and cut at the cursor, so the result is never too high.
+        """
+        start, healing = self._heal(parts, prompt_ids)
+        if healing is None:
+            return sum(self.engine.score(prompt_ids, ids))
+        at_cursor = [*prompt_ids[len(start) :], *ids]
+        spellings = {tuple(at_cursor), tuple(self._tokenizer.encode(healing.word + continuation))}
+        logprobs = [sum(self.engine.score(start, spelling, healing)) for spelling in spellings]
+        most = max(logprobs)
+        return most + math.log(sum(math.exp(logprob - most) for logprob in logprobs))
 
     def close(self) -> None:
         """Stop the engine; open streams end as cancelled."""
