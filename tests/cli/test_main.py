@@ -150,3 +150,19 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PACELINE_DEBUG", "1")
     result = runner.invoke(app, ["complete", "nonsense"])
     assert isinstance(result.exception, InputError)
+
+
+def test_an_unusable_folder_is_one_sentence(tmp_path: Path) -> None:
+    """A file where a folder must be made stands for every way in which a disk can refuse."""
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, "-m", "paceline.cli.main", "corpus", "build"]
+    run = subprocess.run(
+        [*command, "--out", str(tmp_path / "corpus"), "--downloads", str(tmp_path / "file")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 6
+    assert run.stderr.count("\n") == 1
+    assert "Cannot use" in run.stderr
+    assert "file" in run.stderr

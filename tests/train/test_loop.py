@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from paceline.core.progress import Progress
 from paceline.model.checkpoint import load_model
 from paceline.model.config import ModelConfig
 from paceline.tokenizer.bpe import train_tokenizer
+from paceline.train.checkpointing import latest_checkpoint, load_state, save_state
 from paceline.train.config import DataConfig, OptimiserConfig, ScheduleConfig, TrainConfig
 from paceline.train.data import IGNORED
 from paceline.train.loss import head_cross_entropy
@@ -202,6 +204,21 @@ def test_damaged_checkpoint_is_named(inputs: tuple[Path, Path], tmp_path: Path) 
     )
     with pytest.raises(CheckpointError, match=r"state\.pt.*truncated"):
         run_here(longer, inputs, tmp_path / "run")
+
+
+def test_full_disk_loses_no_checkpoint(tmp_path: Path) -> None:
+    """A limit on file sizes stands in for a full disk: writes come back short in the same way."""
+    before = save_state(tmp_path, 1, {"x": torch.zeros(10)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(CheckpointError, match="could not be written"):
+            save_state(tmp_path, 2, {"x": torch.zeros(1_000_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert latest_checkpoint(tmp_path) == before
+    assert load_state(before, torch.device("cpu"))["x"].shape == (10,)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == [before.name]
 
 
 def test_schedule_is_warmup_stable_decay() -> None:

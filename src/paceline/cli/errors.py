@@ -31,8 +31,22 @@ def print_error(sentence: str) -> None:
     Console(stderr=True, highlight=False).print(line, soft_wrap=True)
 
 
+class FileSystemError(PacelineError):
+    """A file or folder could not be read or written: full disk, no permission, not a folder."""
+
+    exit_code = 6
+
+    def __init__(self, cause: OSError) -> None:
+        where = f" {cause.filename}" if cause.filename else " a file"
+        reason = (cause.strerror or str(cause)).lower()
+        super().__init__(
+            f"Cannot use{where}: {reason}; free some space, choose another folder or change its "
+            "permissions, then run the same command again."
+        )
+
+
 def stop_with_sentence(
-    error: PacelineError | ModuleNotFoundError, *, command: str, extra: str
+    error: PacelineError | ModuleNotFoundError | OSError, *, command: str, extra: str
 ) -> NoReturn:
     """Print the sentence of an expected failure of `command` and leave with its exit code.
 
@@ -43,6 +57,8 @@ def stop_with_sentence(
         if package in ("", "paceline"):
             raise error
         expected: PacelineError = MissingExtraError(command=command, package=package, extra=extra)
+    elif isinstance(error, OSError):
+        expected = FileSystemError(error)
     else:
         expected = error
     if os.environ.get("PACELINE_DEBUG") == "1":

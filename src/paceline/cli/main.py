@@ -80,7 +80,9 @@ class LazyGroup(TyperGroup):
         """Run the subcommand that the arguments name."""
         try:
             return super().invoke(ctx)
-        except (PacelineError, ModuleNotFoundError) as error:
+        except BrokenPipeError:  # the reader of a pipe has left; click ends quietly
+            raise
+        except (PacelineError, ModuleNotFoundError, OSError) as error:
             name = ctx.invoked_subcommand or ""
             extra = {line.name: line.extra for line in COMMANDS}.get(name, "serve")
             stop_with_sentence(error, command=name, extra=extra)

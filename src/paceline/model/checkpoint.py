@@ -17,7 +17,11 @@ WEIGHTS_NAME = "model.safetensors"
 
 
 def save_model(model: CausalLm, folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
-    """Write config and weights into `folder`; the tied head is not stored twice."""
+    """Write config and weights into `folder`; the tied head is not stored twice.
+
+    Raises:
+        CheckpointError: the weights could not be written (full disk).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config.to_hugging_face()
     config["torch_dtype"] = str(dtype).removeprefix("torch.")
@@ -33,7 +37,12 @@ def save_model(model: CausalLm, folder: Path, *, dtype: torch.dtype = torch.floa
         name: value.detach().to("cpu", dtype).contiguous()
         for name, value in model.named_parameters()
     }
-    save_file(tensors, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+    try:
+        save_file(tensors, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+    except SafetensorError as cause:
+        raise CheckpointError(
+            f"{folder / WEIGHTS_NAME} could not be written ({cause}); free some space and try again."
+        ) from cause
     (folder / WEIGHTS_NAME).chmod(0o644)  # safetensors writes for the owner alone
 
 

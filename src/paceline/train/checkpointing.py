@@ -34,10 +34,20 @@ def checkpoint_folder(run: Path, step: int) -> Path:
 
 
 def save_state(run: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write the training state after `step` steps; older ones beyond the last two are removed."""
+    """Write the training state after `step` steps; older ones beyond the last two are removed.
+
+    Raises:
+        CheckpointError: it could not be written (full disk); the older ones are as they were.
+    """
     folder = checkpoint_folder(run, step)
     with atomic_folder(folder) as scratch:
-        torch.save(state, scratch / "state.pt")
+        try:
+            torch.save(state, scratch / "state.pt")
+        except RuntimeError as cause:  # what torch makes of a short write
+            raise CheckpointError(
+                f"{folder} could not be written ({cause}); free some space and run the same command "
+                "again: it goes on from the checkpoint before."
+            ) from cause
         seal(scratch, Manifest(kind="train-state", stats={"step": step}))
     for old in _finished(run)[:-KEPT_CHECKPOINTS]:
         shutil.rmtree(old, ignore_errors=True)
