@@ -88,6 +88,8 @@ def main() -> None:
     if manifest.parents["corpus"] != sha256_of(args.corpus / MANIFEST_NAME):
         raise SystemExit(f"{args.model} was not trained on {args.corpus}.")
     stats = dict(manifest.stats)
+    if stats["step"] < manifest.config["schedule"]["total_steps"]:
+        print(f"Note: step {stats['step']} of an unfinished run; ship the finished model instead.")
     figures = "Not evaluated yet."
     if args.report:
         figures = (args.report / "summary.md").read_text(encoding="utf-8").strip()

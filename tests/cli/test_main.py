@@ -81,7 +81,7 @@ def test_a_missing_extra_is_one_sentence() -> None:
     result = run_isolated(code, "serve")
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
-    assert "pip install 'paceline[serve]'" in result.stderr
+    assert "pip install -e '.[serve]'" in result.stderr
 
 
 def test_every_line_of_the_table_has_its_module_or_is_skipped() -> None:

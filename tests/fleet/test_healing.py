@@ -17,7 +17,7 @@ from paceline.engine.engine import TokenEngine
 from paceline.fleet.folder import OpenedModel
 from paceline.fleet.healing import Healing, TokenTable, heal
 from paceline.fleet.local import LocalGenerator
-from paceline.generate.types import GenerateParams, PromptParts
+from paceline.generate.types import GenerateParams, PromptParts, TextChunk
 from paceline.model.config import ModelConfig
 from paceline.model.qwen3 import CausalLm
 from paceline.prompt.fim import FimTemplate, fim_ids, render_fim
@@ -135,6 +135,29 @@ def test_stream_returns_only_what_follows_the_typed_characters(
 ) -> None:
     """The same greedy continuation as a naive search that forbids ids that disagree."""
     assert asyncio.run(_collect(generator, PREFIX)) == _naive(model, tokenizer, PREFIX, 6)
+
+
+@pytest.mark.parametrize("max_tokens", [1, 2, 5])
+def test_typed_characters_do_not_count_as_output(
+    generator: LocalGenerator, tokenizer: Tokenizer, max_tokens: int
+) -> None:
+    async def collect() -> list[TextChunk]:
+        parts, params = PromptParts(prefix=PREFIX, suffix="\n"), GenerateParams(max_tokens=max_tokens)
+        return [chunk async for chunk in generator.stream(parts, params)]
+
+    chunks = asyncio.run(collect())
+    assert sum(chunk.num_tokens for chunk in chunks) == max_tokens
+    assert chunks[-1].finish_reason == "length"
+    prompt = render_fim(
+        PREFIX, "\n", tokenizer, fim_ids(tokenizer), FimTemplate(), max_prompt_tokens=200
+    )
+    assert chunks[0].prompt_tokens == len(prompt)
+
+
+def test_a_long_word_is_not_written_again(tokenizer: Tokenizer, table: TokenTable) -> None:
+    prefix = "x = (" + "(" * 60
+    ids = tokenizer.encode(prefix)
+    assert heal(ids, prefix, tokenizer, table) == (ids, None)
 
 
 def test_score_is_that_of_the_healed_decoder(

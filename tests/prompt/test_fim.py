@@ -97,6 +97,16 @@ def test_snippets_come_first_whole_or_not_at_all(tokenizer: Tokenizer) -> None:
     assert "x = 1" in tokenizer.decode(prompt)
 
 
+def test_a_huge_snippet_is_not_tokenized_whole(tokenizer: Tokenizer) -> None:
+    """Eight megabytes would hold the server for a minute; the prompt must not depend on them."""
+    ids = fim_ids(tokenizer)
+    huge = Snippet(path="a.py", text="x = 1\n" * 1_400_000)
+    prompt = render_fim(
+        "p", "s", tokenizer, ids, FimTemplate(), max_prompt_tokens=120, snippets=[huge]
+    )
+    assert prompt == render_fim("p", "s", tokenizer, ids, FimTemplate(), max_prompt_tokens=120)
+
+
 def test_plain_prompts(tokenizer: Tokenizer) -> None:
     ids = fim_ids(tokenizer)
     long = "return x + 1\n" * 100

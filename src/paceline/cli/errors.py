@@ -21,7 +21,7 @@ class MissingExtraError(ConfigError):
     def __init__(self, *, command: str, package: str, extra: str) -> None:
         super().__init__(
             f"`paceline {command}` needs the package {package!r}, which is not installed; "
-            f"run: pip install 'paceline[{extra}]'"
+            f"run `pip install -e '.[{extra}]'` in Paceline's folder"
         )
 
 

@@ -36,7 +36,10 @@ def list_models(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("model", "parameters", "context", "licence", "size", box=None)
+    table = Table(box=None)
+    table.add_column("model", no_wrap=True, overflow="fold")
+    for heading in ("parameters", "context", "licence", "size"):
+        table.add_column(heading)
     table.add_column("state", overflow="fold")
     table.add_column("path", overflow="fold")
     for model in models:
@@ -50,4 +53,5 @@ def list_models(
             state,
             Text(str(model.path)),
         )
-    Console().print(table)
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(table)

@@ -27,9 +27,11 @@ def train(
     out: Annotated[Path, typer.Option(help="Run folder; an unfinished run is resumed.")] = Path(
         "runs/train"
     ),
-    steps: Annotated[int | None, typer.Option(help="Total steps, instead of the recipe's.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Total steps, instead of the recipe's.")
+    ] = None,
     decay_steps: Annotated[
-        int | None, typer.Option(help="Steps of the final decay, instead of the recipe's.")
+        int | None, typer.Option(min=0, help="Steps of the final decay, instead of the recipe's.")
     ] = None,
     branch_from: Annotated[
         Path | None, typer.Option(help="Start from the newest checkpoint of this other run.")
@@ -37,7 +39,9 @@ def train(
     export: Annotated[
         bool, typer.Option("--export", help="Only write OUT/model from the newest checkpoint.")
     ] = False,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of one worker, instead of the recipe's.")
+    ] = None,
 ) -> None:
     """Train a fill-in-the-middle model from a recipe.
 
@@ -59,7 +63,9 @@ def train(
         config.schedule, **{name: value for name, value in changes.items() if value is not None}
     )
     schedule.__post_init__()
-    config = msgspec.structs.replace(config, schedule=schedule, num_threads=threads)
+    config = msgspec.structs.replace(
+        config, schedule=schedule, num_threads=threads or config.num_threads
+    )
     from paceline.cli.wiring import train_model
 
     path = tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer

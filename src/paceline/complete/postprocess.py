@@ -109,6 +109,12 @@ def trim_end(candidate: Candidate, cursor: Cursor) -> Candidate | Drop:
     return candidate if line_after(cursor) or not end else _cut(candidate, end)
 
 
+def cut_broken_text(candidate: Candidate, cursor: Cursor) -> Candidate | Drop:
+    """Cut before U+FFFD, which stands for bytes that are no text."""
+    end = candidate.text.find("\ufffd")
+    return _cut(candidate, end if end >= 0 else None, if_empty="broken_text")
+
+
 def drop_blank(candidate: Candidate, cursor: Cursor) -> Candidate | Drop:
     """Drop text of white space only."""
     if candidate.text.strip():
@@ -132,7 +138,13 @@ def _cut(candidate: Candidate, end: int | None, *, if_empty: str = "") -> Candid
     return replace(candidate, text=text, finish_reason="stop")
 
 
-COMMON_STEPS: tuple[Step, ...] = (cut_repeated_rest, cut_repeated_line, trim_end, drop_blank)
+COMMON_STEPS: tuple[Step, ...] = (
+    cut_broken_text,
+    cut_repeated_rest,
+    cut_repeated_line,
+    trim_end,
+    drop_blank,
+)
 STEPS: dict[Mode, tuple[Step, ...]] = {
     "single_line": (_end_for("single_line"), *COMMON_STEPS),
     "block_body": (_end_for("block_body"), end_at_whole_line, *COMMON_STEPS),

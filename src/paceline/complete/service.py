@@ -190,8 +190,9 @@ class Service:
         )
 
     def _params(self, request: CompleteRequest) -> GenerateParams:
+        wanted = request.max_tokens or self.config.max_tokens(request.mode)
         return GenerateParams(
-            max_tokens=request.max_tokens or self.config.max_tokens(request.mode),
+            max_tokens=min(wanted, self._generator.models[0].context_tokens // 2),
             temperature=request.temperature,
             stop=request.stop,
             seed=request.seed,

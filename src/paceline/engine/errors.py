@@ -14,7 +14,9 @@ class StepError(PacelineError):
     """A forward pass failed for this sequence."""
 
     def __init__(self, cause: str) -> None:
-        super().__init__(f"The model failed while computing this completion ({cause}); try again.")
+        super().__init__(
+            f"The model failed while computing this completion ({cause}); if it goes on, restart the server or copy the model again."
+        )
 
 
 class EngineClosedError(PacelineError):

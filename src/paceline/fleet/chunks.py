@@ -25,6 +25,8 @@ class ChunkAssembler:
         """Told once, with the first chunk."""
         self._num_skipped_chars = num_skipped_chars
         """Characters at the start of the text that the client has already (a healed word)."""
+        self.num_tokens = 0
+        """Of the whole stream. Ids that only spell skipped characters count as prompt, not as output."""
         self._num_tokens = 0
         self._logprob = 0.0
 
@@ -35,11 +37,14 @@ class ChunkAssembler:
 
     def add(self, token_id: int | None, logprob: float) -> TextChunk | None:
         """Return a chunk if the token makes text certain. None is a token that is never text."""
+        is_prompt = self._num_skipped_chars > 0
+        text = self._skip(self._detokeniser.add(token_id)) if token_id is not None else ""
+        if is_prompt and not text:
+            return None
+        self.num_tokens += 1
         self._num_tokens += 1
         self._logprob += logprob
-        if token_id is None:
-            return None
-        text = self._cutter.add(self._skip(self._detokeniser.add(token_id)))
+        text = self._cutter.add(text)
         return self._take(text, None) if text else None
 
     def finish(self, reason: FinishReason) -> TextChunk:

@@ -39,7 +39,7 @@ def open_model(folder: Path) -> OpenedModel:
     manifest = None
     if (folder / MANIFEST_NAME).is_file():
         manifest = read_manifest(folder, "checkpoint", error=CheckpointError)
-        verify_files(folder, manifest, error=CheckpointError)
+        verify_files(folder, manifest, is_hashed=True, error=CheckpointError)
     tokenizer = Tokenizer.load(folder / FILE_NAME)
     model = load_model(folder)
     surplus = model.config.vocab_size - tokenizer.vocab_size

@@ -16,6 +16,9 @@ from collections.abc import Sequence
 
 from paceline.tokenizer.bpe import Tokenizer
 
+MAX_HEALED_TOKENS = 4
+"""A longer word is left in the prompt: writing it again would take a step for each of its ids."""
+
 
 class TokenTable:
     """All ids that are text, by their bytes."""
@@ -63,12 +66,15 @@ def heal(
 ) -> tuple[list[int], Healing | None]:
     """Take the last word of `prefix` off the end of a prompt that ends with it.
 
-    Nothing is taken back at the start of a line, or if the word does not end the prompt whole.
+    Nothing is taken back at the start of a line, if the word is long, or if it does not end the prompt
+    whole.
     """
     word = tokenizer.last_word(prefix)
     if not word or word[-1] in "\r\n":
         return prompt_ids, None
     ids = tokenizer.encode(word)
-    if prompt_ids[-len(ids) :] != ids or not table.agreeing(word.encode()):
+    if len(ids) > MAX_HEALED_TOKENS or prompt_ids[-len(ids) :] != ids:
+        return prompt_ids, None
+    if not table.agreeing(word.encode()):
         return prompt_ids, None
     return prompt_ids[: -len(ids)], Healing(word, table)

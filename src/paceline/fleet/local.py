@@ -102,7 +102,7 @@ class LocalGenerator:
         rendered = self._render(parts, params.max_tokens, params.max_prompt_tokens)
         prompt_ids, healing = self._heal(parts, rendered)
         sampling = SamplingParams(
-            max_tokens=params.max_tokens + len(rendered) - len(prompt_ids),
+            max_tokens=params.max_tokens + (len(healing.word.encode()) if healing else 0),
             temperature=params.temperature,
             stop_ids=self._stop_ids,
             seed=params.seed,
@@ -111,7 +111,7 @@ class LocalGenerator:
         assembler = ChunkAssembler(
             Detokeniser(self._tokenizer.decode),
             params.stop,
-            prompt_tokens=len(prompt_ids),
+            prompt_tokens=len(rendered),
             num_skipped_chars=len(healing.word) if healing else 0,
         )
         tokens = self.engine.submit(prompt_ids, sampling)
@@ -121,9 +121,10 @@ class LocalGenerator:
                 chunk = assembler.add(token_id if is_text else None, logprob)
                 if chunk is not None:
                     yield chunk
-                if assembler.is_stopped:
+                if assembler.is_stopped or assembler.num_tokens == params.max_tokens:
                     break
-            reason = _REASONS[tokens.finish_reason or EngineReason.STOP]
+            is_full = assembler.num_tokens == params.max_tokens
+            reason = "length" if is_full else _REASONS[tokens.finish_reason or EngineReason.STOP]
             yield assembler.finish(reason)
         finally:
             tokens.cancel()

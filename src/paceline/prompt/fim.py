@@ -129,10 +129,11 @@ def render_fim(
         raise PromptTooLongError(prompt_tokens=4, max_tokens=0, context_tokens=max_prompt_tokens)
     head: list[int] = []
     for snippet in snippets:
-        piece = [ids.file_sep, *tokenizer.encode(f"# {snippet.path}\n{snippet.text}\n")]
-        if len(head) + len(piece) > budget // 2:
+        room = budget // 2 - len(head) - 1
+        piece = encode_start(f"# {snippet.path}\n{snippet.text}\n", tokenizer, room + 1)
+        if len(piece) > room:
             break
-        head += piece
+        head += [ids.file_sep, *piece]
     budget -= len(head)
     prefix_ids = encode_end(prefix, tokenizer, budget)
     suffix_ids = encode_start(suffix, tokenizer, budget)

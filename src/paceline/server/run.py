@@ -33,7 +33,8 @@ def bind(host: str, port: int) -> socket.socket:
             "use this server; use --host 127.0.0.1 and, from elsewhere, an SSH tunnel."
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Named protocol: asyncio switches off Nagle's delay only on sockets that say they are TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))

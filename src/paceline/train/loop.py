@@ -40,8 +40,9 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.dtype = getattr(torch, config.compute_dtype)
         self.step = 0
-        self._replicas = [model, *(share_weights(model) for _ in range(config.num_workers - 1))]
-        self._pool = ThreadPoolExecutor(config.num_workers, initializer=self._set_threads)
+        num_workers = config.num_workers if self.device.type == "cpu" else 1
+        self._replicas = [model, *(share_weights(model) for _ in range(num_workers - 1))]
+        self._pool = ThreadPoolExecutor(num_workers, initializer=self._set_threads)
 
     def state_dict(self) -> dict:
         """All that resume needs."""
