@@ -142,7 +142,10 @@ def test_typed_characters_do_not_count_as_output(
     generator: LocalGenerator, tokenizer: Tokenizer, max_tokens: int
 ) -> None:
     async def collect() -> list[TextChunk]:
-        parts, params = PromptParts(prefix=PREFIX, suffix="\n"), GenerateParams(max_tokens=max_tokens)
+        parts, params = (
+            PromptParts(prefix=PREFIX, suffix="\n"),
+            GenerateParams(max_tokens=max_tokens),
+        )
         return [chunk async for chunk in generator.stream(parts, params)]
 
     chunks = asyncio.run(collect())
