@@ -11,6 +11,7 @@ import typer
 from paceline.core.errors import ConfigError
 from paceline.core.progress import Progress
 from paceline.recipes import TRAIN_RECIPES
+from paceline.train.config import TrainConfig
 
 
 def register(app: typer.Typer) -> None:
@@ -55,17 +56,7 @@ def train(
 
         typer.echo(f"Model: {export_model(out, corpus=corpus)}")
         return
-    if recipe not in TRAIN_RECIPES:
-        raise ConfigError(f"Unknown recipe {recipe!r}; known: {', '.join(TRAIN_RECIPES)}.")
-    config = TRAIN_RECIPES[recipe]()
-    changes = {"total_steps": steps, "decay_steps": decay_steps}
-    schedule = msgspec.structs.replace(
-        config.schedule, **{name: value for name, value in changes.items() if value is not None}
-    )
-    schedule.__post_init__()
-    config = msgspec.structs.replace(
-        config, schedule=schedule, num_threads=threads or config.num_threads
-    )
+    config = resolve(recipe, steps=steps, decay_steps=decay_steps, threads=threads)
     from paceline.cli.wiring import train_model
 
     path = tokenizer / "tokenizer.json" if tokenizer.is_dir() else tokenizer
@@ -81,3 +72,24 @@ def train(
         typer.echo(f"Interrupted; a checkpoint is in {out}. The same command goes on from there.")
         raise typer.Exit(130)
     typer.echo(f"Model: {model}\nMetrics: {out / 'metrics.jsonl'}\nPlot: {out / 'loss.svg'}")
+
+
+def resolve(
+    recipe: str, *, steps: int | None, decay_steps: int | None, threads: int | None
+) -> TrainConfig:
+    """The recipe's config with what the command line changes in it; None changes nothing.
+
+    Raises:
+        ConfigError: there is no such recipe, or the changed schedule makes no sense.
+    """
+    if recipe not in TRAIN_RECIPES:
+        raise ConfigError(f"Unknown recipe {recipe!r}; known: {', '.join(TRAIN_RECIPES)}.")
+    config = TRAIN_RECIPES[recipe]()
+    changes = {"total_steps": steps, "decay_steps": decay_steps}
+    schedule = msgspec.structs.replace(
+        config.schedule, **{name: value for name, value in changes.items() if value is not None}
+    )
+    schedule.__post_init__()
+    return msgspec.structs.replace(
+        config, schedule=schedule, num_threads=threads or config.num_threads
+    )

@@ -57,7 +57,10 @@ class ScheduleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def __post_init__(self) -> None:
         if self.warmup_steps + self.decay_steps > self.total_steps:
-            raise ConfigError("warmup_steps + decay_steps must not exceed total_steps.")
+            raise ConfigError(
+                f"warmup_steps ({self.warmup_steps}) and decay_steps ({self.decay_steps}) must fit into "
+                f"total_steps ({self.total_steps}); lower --decay-steps or raise --steps."
+            )
 
     def share_at(self, step: int) -> float:
         """Learning rate of the zero-based `step`, as a share of the peak."""
