@@ -54,7 +54,7 @@ it finishes lines, it does not write programs. It knows Python only.
 - Shape: Qwen3 (RMSNorm, RoPE, GQA, QK-norm, SwiGLU, tied embeddings); `transformers` loads it unchanged.
 - {fim_share:.0%} of samples are fill-in-the-middle, {spm_share:.0%} of these suffix-first; middles: {rest:.0%} rest of line, {lines:.0%} whole lines, the rest random spans.
 - Prompt: `<|fim_prefix|><|fim_suffix|>SUFFIX<|fim_middle|>PREFIX` (SPM), or prefix first (PSM); it ends with `<|endoftext|>`.
-- Commit {git_sha}; corpus manifest {corpus_sha}.
+- Loss over tokens: [loss.svg](loss.svg). Commit {git_sha}; corpus manifest {corpus_sha}.
 
 ## Data
 Source files of {num_packages} released packages, each permissively licensed by its own metadata and pinned by version and SHA-256
