@@ -12,7 +12,10 @@ PacelineError                  message = one sentence: what is wrong, and what t
 │   └── CorpusError            corpus folder
 ├── DownloadError              a source could not be reached (exit 4)
 ├── PortInUseError             another process listens there (exit 5)
-└── OverloadedError            too much is queued; retry later (HTTP 503 + Retry-After)
+├── OverloadedError            too much is queued; retry later (HTTP 503 + Retry-After)
+├── StepError                  the engine failed in a step (engine/errors.py, HTTP 500)
+├── EngineClosedError          the engine is shut down (engine/errors.py, HTTP 503)
+└── FileSystemError            full disk or unusable folder (cli/errors.py, exit 6)
 
 The edges (cli, server, lsp) translate the class once; nothing in between catches it.
 """

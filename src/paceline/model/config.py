@@ -45,12 +45,6 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         norms = self.num_layers * 2 * (self.hidden_size + self.head_dim) + self.hidden_size
         return self.num_matmul_parameters + self.vocab_size * self.hidden_size + norms
 
-    def train_flops_per_token(self, seq_tokens: int) -> float:
-        """Forward and backward FLOPs of one token in a causal sequence of `seq_tokens`."""
-        head = self.vocab_size * self.hidden_size
-        attention = self.num_layers * seq_tokens * self.num_heads * self.head_dim
-        return 6.0 * (self.num_matmul_parameters + head) + 6.0 * attention
-
     def to_hugging_face(self) -> dict[str, Any]:
         """The `config.json` that `transformers` loads as Qwen3ForCausalLM."""
         return {
