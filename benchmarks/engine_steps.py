@@ -27,7 +27,7 @@ from paceline.engine.scheduler import Rows
 from paceline.engine.threads import free_threads
 from paceline.model.checkpoint import load_model
 from paceline.model.config import ModelConfig
-from paceline.model.qwen3 import CausalLm
+from paceline.model.decoder import CausalLm
 
 TINY_CPU = ModelConfig(
     vocab_size=8192,

@@ -16,7 +16,7 @@ import statistics
 import msgspec
 import torch
 
-from paceline.model.qwen3 import CausalLm
+from paceline.model.decoder import CausalLm
 from paceline.recipes import TRAIN_RECIPES
 from paceline.tokenizer.bpe import train_tokenizer
 from paceline.train.config import TrainConfig

@@ -15,7 +15,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that writes nonsense, but by the same code as a real one. Tests must not change it."""
     from paceline.model.checkpoint import save_model
     from paceline.model.config import ModelConfig
-    from paceline.model.qwen3 import CausalLm
+    from paceline.model.decoder import CausalLm
     from paceline.tokenizer.bpe import FILE_NAME, train_tokenizer
 
     text = "def area(width, height):\n    return width * height\n\n\nprint(area(2, 3))\n"

@@ -7,7 +7,7 @@ from paceline.engine.runner import Runner
 from paceline.engine.sampler import pick
 from paceline.engine.scheduler import Chunk, Scheduler
 from paceline.engine.sequence import FinishReason, SamplingParams, Sequence
-from paceline.model.qwen3 import CausalLm
+from paceline.model.decoder import CausalLm
 
 
 class Recorder:

@@ -12,7 +12,7 @@ from paceline.engine.config import EngineConfig
 from paceline.engine.engine import StepHook, TokenEngine
 from paceline.engine.runner import Runner
 from paceline.engine.scheduler import Rows
-from paceline.model.qwen3 import CausalLm
+from paceline.model.decoder import CausalLm
 from tests.engine.tiny import tiny_model
 
 CONFIG = EngineConfig(device="cpu", dtype="float32", num_threads=1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from paceline.model.config import ModelConfig
-from paceline.model.qwen3 import CausalLm
+from paceline.model.decoder import CausalLm
 
 TINY = ModelConfig(
     vocab_size=300,

@@ -9,7 +9,7 @@ import msgspec
 
 from paceline.artifacts.manifest import Manifest, seal
 from paceline.model.checkpoint import save_model
-from paceline.model.qwen3 import CausalLm
+from paceline.model.decoder import CausalLm
 from paceline.tokenizer.bpe import Tokenizer, train_tokenizer
 from tests.engine.tiny import TINY, tiny_model
 

@@ -19,7 +19,7 @@ from paceline.fleet.healing import Healing, TokenTable, heal
 from paceline.fleet.local import LocalGenerator
 from paceline.generate.types import GenerateParams, PromptParts, TextChunk
 from paceline.model.config import ModelConfig
-from paceline.model.qwen3 import CausalLm
+from paceline.model.decoder import CausalLm
 from paceline.prompt.fim import FimTemplate, fim_ids, render_fim
 from paceline.tokenizer.bpe import Tokenizer, train_tokenizer
 from paceline.tokenizer.specials import NUM_SPECIALS

@@ -29,7 +29,7 @@ from paceline.engine.scheduler import Chunk, Picked, Scheduler
 from paceline.engine.sequence import FinishReason, Guide, Phase, SamplingParams, Sequence
 from paceline.engine.stream import ScoreListener, TokenStream
 from paceline.engine.threads import free_threads
-from paceline.model.qwen3 import CausalLm
+from paceline.model.decoder import CausalLm
 
 StepHook = Callable[[tuple[int, ...]], None]
 """Called on the engine's thread after each step with the ids of the sequences that were in it."""

@@ -26,7 +26,7 @@ from paceline.engine.cache import KvCache
 from paceline.engine.config import EngineConfig
 from paceline.engine.scheduler import Rows
 from paceline.engine.weights import LayerWeights, Weights, prepare_weights
-from paceline.model.qwen3 import CausalLm
+from paceline.model.decoder import CausalLm
 
 MANY_ROWS = 16
 """From here on a step runs in bfloat16 where float32 and bfloat16 are mixed (see `choose_dtypes`)."""

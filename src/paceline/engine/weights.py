@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from paceline.model.config import ModelConfig
-from paceline.model.qwen3 import CausalLm
+from paceline.model.decoder import CausalLm
 
 
 @dataclass(frozen=True)

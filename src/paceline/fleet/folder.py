@@ -8,7 +8,7 @@ from pathlib import Path
 from paceline.artifacts.manifest import MANIFEST_NAME, Manifest, read_manifest, verify_files
 from paceline.core.errors import CheckpointError
 from paceline.model.checkpoint import load_model
-from paceline.model.qwen3 import CausalLm
+from paceline.model.decoder import CausalLm
 from paceline.tokenizer.bpe import FILE_NAME, Tokenizer
 
 MAX_PADDING_SHARE = 0.02

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from paceline.core.errors import CheckpointError
 from paceline.model.config import read_model_config
-from paceline.model.qwen3 import CausalLm
+from paceline.model.decoder import CausalLm
 
 WEIGHTS_NAME = "model.safetensors"
 

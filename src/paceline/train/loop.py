@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from paceline.core.progress import Progress
-from paceline.model.qwen3 import CausalLm
+from paceline.model.decoder import CausalLm
 from paceline.train.checkpointing import save_state
 from paceline.train.config import TrainConfig
 from paceline.train.data import IGNORED, RowSource

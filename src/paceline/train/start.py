@@ -13,7 +13,7 @@ from paceline.artifacts.manifest import MANIFEST_NAME, Manifest, atomic_folder, 
 from paceline.core.errors import CheckpointError, ConfigError
 from paceline.core.progress import Progress
 from paceline.model.checkpoint import save_model
-from paceline.model.qwen3 import CausalLm
+from paceline.model.decoder import CausalLm
 from paceline.prompt.fim import fim_ids
 from paceline.tokenizer.bpe import FILE_NAME, Tokenizer
 from paceline.train.checkpointing import latest_checkpoint, load_state

@@ -13,8 +13,8 @@ from paceline.core.errors import CheckpointError
 from paceline.model.attention import block_causal_attention
 from paceline.model.checkpoint import load_model, save_model
 from paceline.model.config import ModelConfig
+from paceline.model.decoder import CausalLm
 from paceline.model.norm import plain_rms_norm, rms_norm
-from paceline.model.qwen3 import CausalLm
 
 CONFIG = ModelConfig(
     vocab_size=300,
