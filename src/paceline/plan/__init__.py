@@ -1,0 +1,1 @@
+"""Arithmetic about models and devices: work, traffic, peaks. Numbers in, numbers out; no torch, no files."""
