@@ -1,0 +1,1 @@
+"""Keystroke traces: what an editor would report while somebody types in the middle of a real file."""
