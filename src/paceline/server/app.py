@@ -14,10 +14,12 @@ from pydantic import BaseModel
 from paceline import __version__
 from paceline.complete.service import Service
 from paceline.generate.types import TextGenerator
+from paceline.server.debug import create_debug_router
 from paceline.server.dialects.llama_cpp import create_llama_router
 from paceline.server.dialects.openai import create_openai_router
 from paceline.server.docs_page import render_docs
 from paceline.server.errors import install_error_handlers
+from paceline.server.metrics import create_metrics_router
 from paceline.server.middleware import BodyLimit, LoopbackHost, RequestLog
 from paceline.server.playground.page import create_playground_router
 
@@ -60,6 +62,8 @@ def create_app(generator: TextGenerator, service: Service) -> FastAPI:
 
     app.include_router(create_openai_router(generator))
     app.include_router(create_llama_router(service, default_model_id))
+    app.include_router(create_metrics_router(generator))
+    app.include_router(create_debug_router(generator))
     app.include_router(create_playground_router())
     install_error_handlers(app)
     app.add_middleware(BodyLimit)
