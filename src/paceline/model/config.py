@@ -1,18 +1,39 @@
-"""Shape of a decoder in Qwen3 form, and its Hugging Face `config.json`. Free of torch."""
+"""Shape of a decoder: what distinguishes one family from another. Free of torch.
+
+`model/config_json.py` reads and writes it as Hugging Face's `config.json`.
+"""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import msgspec
 
-from paceline.core.errors import CheckpointError, ConfigError
+from paceline.core.errors import ConfigError
+
+Family = Literal["qwen3", "qwen2", "llama", "mistral", "starcoder2"]
+"""Values of `model_type` that can be loaded."""
+
+
+class RopeScaling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How RoPE's frequencies are stretched for longer contexts, as Hugging Face's `rope_scaling`."""
+
+    kind: Literal["linear", "dynamic", "llama3", "yarn"]
+    factor: float
+    original_context_tokens: int
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    attention_factor: float | None = None
+    """Multiplies cos and sin (yarn); None derives it from `factor`."""
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Sizes of a Qwen3-shaped decoder (RMSNorm, RoPE, GQA, QK-norm, SwiGLU, tied embeddings)."""
+    """Sizes and variant of a decoder with RoPE and grouped-query attention.
+
+    The defaults are our own models' shape: Qwen3 (RMSNorm, QK-norm, SwiGLU, tied, no bias).
+    """
 
     vocab_size: int
     hidden_size: int
@@ -26,6 +47,21 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rope_theta: float = 10_000.0
     norm_eps: float = 1e-6
     end_token_id: int = 0
+    family: Family = "qwen3"
+    norm: Literal["rms", "layer"] = "rms"
+    """layer (StarCoder2) subtracts the mean and has a bias."""
+    ffn: Literal["gated_silu", "gelu_tanh"] = "gated_silu"
+    """gated_silu: down(silu(gate x) * up x); gelu_tanh (StarCoder2): c_proj(gelu_tanh(c_fc x))."""
+    has_qk_norm: bool = True
+    has_qkv_bias: bool = False
+    has_out_bias: bool = False
+    """Of the attention's output projection."""
+    has_ffn_bias: bool = False
+    is_tied: bool = True
+    """Is the output head the embedding?"""
+    rope_scaling: RopeScaling | None = None
+    sliding_window_tokens: int | None = None
+    """A row sees itself and the sliding_window_tokens - 1 positions before it; None sees all."""
 
     def __post_init__(self) -> None:
         if self.num_heads % self.num_kv_heads:
@@ -35,81 +71,26 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def num_matmul_parameters(self) -> int:
-        """Weights of the blocks, without embeddings and norms."""
+        """Weights of the blocks' matrices, without embeddings, norms and biases."""
         attention = self.hidden_size * self.head_dim * 2 * (self.num_heads + self.num_kv_heads)
-        return self.num_layers * (attention + 3 * self.hidden_size * self.ffn_size)
+        num_ffn_matrices = 3 if self.ffn == "gated_silu" else 2
+        return self.num_layers * (attention + num_ffn_matrices * self.hidden_size * self.ffn_size)
 
     @property
     def num_parameters(self) -> int:
-        """All weights; the tied embedding counts once."""
-        norms = self.num_layers * 2 * (self.hidden_size + self.head_dim) + self.hidden_size
-        return self.num_matmul_parameters + self.vocab_size * self.hidden_size + norms
+        """All weights; a tied embedding counts once."""
+        norm = self.hidden_size * (1 if self.norm == "rms" else 2)
+        layer = 2 * norm + (2 * self.head_dim if self.has_qk_norm else 0) + self._num_biases
+        embeddings = self.vocab_size * self.hidden_size * (1 if self.is_tied else 2)
+        return self.num_matmul_parameters + self.num_layers * layer + norm + embeddings
 
-    def to_hugging_face(self) -> dict[str, Any]:
-        """The `config.json` that `transformers` loads as Qwen3ForCausalLM."""
-        return {
-            "architectures": ["Qwen3ForCausalLM"],
-            "model_type": "qwen3",
-            "vocab_size": self.vocab_size,
-            "hidden_size": self.hidden_size,
-            "intermediate_size": self.ffn_size,
-            "num_hidden_layers": self.num_layers,
-            "num_attention_heads": self.num_heads,
-            "num_key_value_heads": self.num_kv_heads,
-            "head_dim": self.head_dim,
-            "max_position_embeddings": self.context_tokens,
-            "rope_theta": self.rope_theta,
-            "rms_norm_eps": self.norm_eps,
-            "hidden_act": "silu",
-            "attention_bias": False,
-            "attention_dropout": 0.0,
-            "tie_word_embeddings": True,
-            "use_sliding_window": False,
-            "initializer_range": 0.02,
-            "use_cache": True,
-            "bos_token_id": None,
-            "eos_token_id": self.end_token_id,
-            "pad_token_id": self.end_token_id,
-            "torch_dtype": "float32",
-        }
-
-
-def read_model_config(folder: Path) -> ModelConfig:
-    """Read `config.json` of a Qwen3-shaped checkpoint.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or of an architecture that is not supported.
-    """
-    path = folder / "config.json"
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as cause:
-        raise CheckpointError(
-            f"{path} is missing; give a folder with config.json and weights."
-        ) from cause
-    except ValueError as cause:
-        raise CheckpointError(f"{path} is not JSON ({cause}); copy the model again.") from cause
-    if raw.get("model_type") != "qwen3":
-        raise CheckpointError(
-            f"{path} describes a {raw.get('model_type')!r} model; this version reads 'qwen3' only."
+    @property
+    def _num_biases(self) -> int:
+        """Biases of one layer's matrices."""
+        qkv = self.head_dim * (self.num_heads + 2 * self.num_kv_heads)
+        ffn_in = self.ffn_size * (2 if self.ffn == "gated_silu" else 1)
+        return (
+            qkv * self.has_qkv_bias
+            + self.hidden_size * self.has_out_bias
+            + (ffn_in + self.hidden_size) * self.has_ffn_bias
         )
-    if not raw.get("tie_word_embeddings", False):
-        raise CheckpointError(f"{path}: untied embeddings are not supported yet.")
-    rope = raw.get("rope_parameters") or {}
-    eos = raw.get("eos_token_id") or 0
-    try:
-        return ModelConfig(
-            vocab_size=raw["vocab_size"],
-            hidden_size=raw["hidden_size"],
-            num_layers=raw["num_hidden_layers"],
-            num_heads=raw["num_attention_heads"],
-            num_kv_heads=raw["num_key_value_heads"],
-            head_dim=raw["head_dim"],
-            ffn_size=raw["intermediate_size"],
-            context_tokens=raw["max_position_embeddings"],
-            rope_theta=float(raw.get("rope_theta") or rope.get("rope_theta", 10_000.0)),
-            norm_eps=raw["rms_norm_eps"],
-            end_token_id=eos[0] if isinstance(eos, list) else eos,
-        )
-    except KeyError as cause:
-        raise CheckpointError(f"{path} lacks the field {cause}; copy the model again.") from cause
