@@ -7,36 +7,67 @@ from typing import Literal
 import msgspec
 
 from paceline.core.errors import ConfigError
+from paceline.engine.speculation import SpeculationConfig
 
-Dtype = Literal["auto", "float32", "bfloat16"]
+Dtype = Literal["auto", "float64", "float32", "bfloat16", "fp8"]
 Device = Literal["auto", "cpu", "cuda"]
+ExecutorName = Literal["auto", "native", "torch", "cuda"]
+
+
+class SchedulerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is computed at once, and who waits."""
+
+    max_sequences: int = 32
+    """Sequences that run, that is: hold KV and may share a step."""
+    max_queued: int = 256
+    """Sequences that may wait; one more is refused as overload, or takes the place of one of a user
+    who has more than a fair share of the queue."""
+    max_step_tokens: int = 256
+    """Rows of one step, prompts, decodes and drafts together."""
+    prefill_chunk_tokens: int = 128
+    """Longest piece of one prompt in a step: bounds how long a new keystroke waits for the step."""
+    batch_lane_tokens: int = 0
+    """Rows that the batch lane may have in a step with interactive work; 0: it yields wholly."""
+    fair_quantum_tokens: int = 512
+    """A user this far ahead of another in computed rows goes after it, whatever the deadlines."""
+    retry_after_ms: int = 250
+    """What a refused client is told to wait."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            least = 0 if name == "batch_lane_tokens" else 1
+            if getattr(self, name) < least:
+                raise ConfigError(f"engine.scheduler.{name} must be at least {least}.")
+        if self.max_sequences > self.max_step_tokens:
+            raise ConfigError(
+                "engine.scheduler.max_sequences must not exceed max_step_tokens: every running "
+                "sequence needs a row."
+            )
 
 
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much one engine does at once, and in which numbers."""
+    """One engine on one device."""
 
-    max_sequences: int = 8
-    """Sequences that share a step; each owns one slot of the KV cache."""
-    max_queued: int = 64
-    """Sequences that may wait for a slot; one more is refused as overload."""
-    max_prefill_tokens: int = 256
-    """Prompt tokens computed in one step. Smaller keeps decoding of the others flat."""
-    retry_after_ms: int = 250
-    """What a refused client is told to wait."""
+    scheduler: SchedulerConfig = SchedulerConfig()
+    speculation: SpeculationConfig = SpeculationConfig()
+    kv_cache_bytes: int = 512 * 2**20
+    """Memory for keys and values, of running sequences and of the prefix cache together."""
     num_threads: int | None = None
-    """CPU threads of a forward pass, for the whole process; None takes the cores that are free."""
+    """CPU threads of a forward pass; None takes the cores that are free."""
+    executor: ExecutorName = "auto"
+    """auto: cuda on a GPU; on a CPU native (C++) where it can be built and `dtype` is auto, else torch."""
     device: Device = "auto"
     """auto is CUDA where there is a GPU."""
     dtype: Dtype = "auto"
-    """float32 and bfloat16 compute every step so. auto is bfloat16 on CUDA; on a CPU with bfloat16
-    instructions steps of many rows run in bfloat16 and steps of few rows, where it is slower, in
-    float32; on other CPUs everything is float32."""
+    """auto: bfloat16 on CUDA, int8 weights in the native executor, and what is fastest in torch.
+    float64 and float32 are exact and slow; fp8 is for CUDA devices that have it."""
 
     def __post_init__(self) -> None:
-        for name in ("max_sequences", "max_queued", "max_prefill_tokens", "retry_after_ms"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"engine.{name} must be at least 1.")
+        if self.kv_cache_bytes < 1:
+            raise ConfigError("engine.kv_cache_bytes must be at least 1.")
         if self.num_threads is not None and self.num_threads < 1:
             raise ConfigError(
                 "engine.num_threads must be at least 1, or null for a choice by load."
             )
+        if self.executor == "native" and self.dtype != "auto":
+            raise ConfigError("engine.dtype must be auto with the native executor (int8 weights).")

@@ -1,9 +1,9 @@
 """The token engine: one thread that owns the model and runs steps while there is work.
 
     any loop or thread                    engine thread
-    submit(ids, params) ──queue──┐    ┌─> drop cancelled, plan   (under the lock)
-         │                       ├────┤   forward, pick          (no lock: only this thread computes)
-    async for token in stream <──┘    └── commit: tokens out     (under the lock)
+    submit(ids, params) ──queue──┐    ┌─> purge what nobody wants, plan   (under the lock)
+         │                       ├────┤   copy blocks, forward, pick      (no lock: only this thread computes)
+    async for token in stream <──┘    └── commit, hand tokens to the loops
 
 A step is one forward pass; sequences join and leave between steps. Without work the thread sleeps on
 a condition. An error inside a step ends the sequences of that step and nothing else.
@@ -15,63 +15,105 @@ import asyncio
 import itertools
 import math
 import threading
+import time
 from collections.abc import Callable
 from collections.abc import Sequence as Ids
+from concurrent.futures import Future
 
-import torch
+import msgspec
 
-from paceline.core.errors import EmptyPromptError, InputError, OverloadedError, PromptTooLongError
+from paceline.core.errors import EmptyPromptError, InputError, PromptTooLongError
 from paceline.engine.config import EngineConfig
 from paceline.engine.errors import EngineClosedError, StepError
-from paceline.engine.runner import Executor, Runner
-from paceline.engine.sampler import pick
-from paceline.engine.scheduler import Chunk, Picked, Scheduler
-from paceline.engine.sequence import FinishReason, Guide, Phase, SamplingParams, Sequence
-from paceline.engine.stream import ScoreListener, TokenStream
-from paceline.engine.threads import free_threads
-from paceline.model.decoder import CausalLm
+from paceline.engine.lora import LoraAdapter
+from paceline.engine.observer import EngineObserver
+from paceline.engine.params import FinishReason, Guide, SamplingParams
+from paceline.engine.report import Reporter, StepTimes
+from paceline.engine.sampler import Picked, pick
+from paceline.engine.scheduler import Chunk, Scheduler, StepPlan
+from paceline.engine.sequence import (
+    DEFAULT_OPTIONS,
+    Lane,
+    Phase,
+    Sequence,
+    SessionKey,
+    SubmitOptions,
+)
+from paceline.engine.speculation import SpeculationPolicy
+from paceline.engine.step import Executor
+from paceline.engine.stream import Outbox, ScoreListener, TokenStream
+from paceline.engine.warmup import measure_row_costs
 
 StepHook = Callable[[tuple[int, ...]], None]
 """Called on the engine's thread after each step with the ids of the sequences that were in it."""
+
+SCORE_OPTIONS = SubmitOptions(lane=Lane.BATCH)
 
 
 class TokenEngine:
     """Ids in, streams of ids out. Every public method may be called from any thread."""
 
     def __init__(
-        self, executor: Executor, config: EngineConfig, *, on_step: StepHook | None = None
+        self,
+        executor: Executor,
+        config: EngineConfig,
+        *,
+        observer: EngineObserver | None = None,
+        on_step: StepHook | None = None,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
-        self.context_tokens = executor.context_tokens
+        self.now_s = now_s
+        """The engine's clock; deadlines are compared with it."""
         self.num_steps = 0
         """Forward passes since the start, the warm-up not counted."""
         self.on_step = on_step
+        self.observer = observer
         self._executor = executor
+        self._reporter = Reporter(observer, now_s)
         self._scheduler = Scheduler(
-            num_slots=executor.num_slots,
-            max_prefill_tokens=config.max_prefill_tokens,
+            config.scheduler,
+            num_blocks=executor.num_blocks,
             context_tokens=executor.context_tokens,
+            policy=SpeculationPolicy(config.speculation),
+            listener=self._reporter,
         )
         self._sequence_ids = itertools.count(1)
+        self._sessions: dict[SessionKey, Sequence] = {}
+        self._adapters: dict[str, int] = {}
+        self._calls: list[tuple[Callable[[], None], Future[None]]] = []
+        self._outbox = Outbox()
         self._changed = threading.Condition()
         self._is_closed = False
         self._crash: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="token-engine", daemon=True)
         self._thread.start()
 
-    @classmethod
-    def for_model(
-        cls, model: CausalLm, config: EngineConfig, *, on_step: StepHook | None = None
-    ) -> TokenEngine:
-        """An engine that computes with PyTorch."""
-        return cls(Runner(model, config), config, on_step=on_step)
+    @property
+    def context_tokens(self) -> int:
+        """Longest sequence, prompt and output together: the model's window, or the whole KV cache."""
+        return self._scheduler.max_tokens
 
-    def submit(self, prompt_ids: Ids[int], params: SamplingParams) -> TokenStream:
+    @property
+    def policy(self) -> SpeculationPolicy:
+        """What speculation has learnt; for statistics."""
+        return self._scheduler.policy
+
+    def submit(
+        self,
+        prompt_ids: Ids[int],
+        params: SamplingParams,
+        options: SubmitOptions = DEFAULT_OPTIONS,
+    ) -> TokenStream:
         """Queue a prompt; call inside a running asyncio loop, to which the stream then belongs.
+
+        An unfinished sequence of the same session is superseded: it is in no step after the next, and
+        this one starts from all that it has computed.
 
         Raises:
             EmptyPromptError, PromptTooLongError: nothing, or no room, to continue.
-            OverloadedError: `max_queued` sequences wait already.
+            OverloadedError: the queue is full.
+            InputError: an id or the adapter does not exist.
             EngineClosedError: the engine was closed.
         """
         if len(prompt_ids) >= self.context_tokens:
@@ -80,8 +122,9 @@ class TokenEngine:
                 max_tokens=params.max_tokens,
                 context_tokens=self.context_tokens,
             )
-        stream = TokenStream(next(self._sequence_ids), asyncio.get_running_loop())
-        self._enqueue(Sequence(stream.sequence_id, prompt_ids, params, stream))
+        stream = TokenStream(next(self._sequence_ids), asyncio.get_running_loop(), self._outbox)
+        sequence = Sequence(stream.sequence_id, prompt_ids, params, stream, options=options)
+        self._enqueue(sequence)
         return stream
 
     def score(
@@ -90,7 +133,7 @@ class TokenEngine:
         """Return the log-probability of each id of a given continuation; blocks until it is known.
 
         With a guide they are those of a decoder that may only draw what the guide allows.
-        Takes part in steps like any prompt, so streams go on meanwhile. Not for asyncio code.
+        Runs in the batch lane, so streams go on undisturbed. Not for asyncio code.
 
         Raises: as `submit`.
         """
@@ -112,6 +155,7 @@ class TokenEngine:
                 [*prompt_ids, *continuation_ids[:-1]],
                 SamplingParams(guide=guide),
                 listener,
+                options=SCORE_OPTIONS,
                 targets=continuation_ids,
             )
         )
@@ -123,22 +167,83 @@ class TokenEngine:
         ids = [*sequence.token_ids, *sequence.targets[-1:]]
         if not 0 <= min(ids) <= max(ids) < self._executor.vocab_size:
             raise InputError(f"Token ids must lie in 0 .. {self._executor.vocab_size - 1}.")
+        options = sequence.options
         with self._changed:
             if self._is_closed:
                 raise EngineClosedError from self._crash
-            num_queued = len(self._scheduler.waiting) + len(self._scheduler.running)
-            if num_queued >= self._executor.num_slots + self.config.max_queued:
-                raise OverloadedError(
-                    queued=len(self._scheduler.waiting), retry_after_ms=self.config.retry_after_ms
-                )
-            self._scheduler.add(sequence)
+            if options.adapter and options.adapter not in self._adapters.values():
+                raise InputError(f"Adapter {options.adapter} is not loaded.")
+            older = self._sessions.get(options.session) if options.session else None
+            if older is not None:
+                older.is_superseded = True
+            self._reporter.queue(sequence, self._scheduler)
+            if options.session is not None:
+                self._sessions[options.session] = sequence
             self._changed.notify_all()
+
+    def extend(self, sequence_id: int, *, max_tokens: int, deadline_s: float) -> bool:
+        """Let a sequence that answers a newer request too produce up to `max_tokens` until `deadline_s`.
+
+        Never shortens it. False if it has finished already.
+        """
+        with self._changed:
+            running = self._scheduler.running.get(sequence_id)
+            sequence = running or self._scheduler.waiting.get(sequence_id)
+            if sequence is None:
+                return False
+            most = max(sequence.params.max_tokens, max_tokens)
+            latest = max(sequence.options.deadline_s, deadline_s)
+            sequence.params = msgspec.structs.replace(sequence.params, max_tokens=most)
+            sequence.options = msgspec.structs.replace(sequence.options, deadline_s=latest)
+            return True
+
+    def load_adapter(self, lora: LoraAdapter) -> int:
+        """Add a LoRA adapter between two steps; return what `SubmitOptions.adapter` takes. Blocks.
+
+        An adapter of the same name is replaced: what it has in the prefix cache is forgotten.
+
+        Raises:
+            AdapterError: it does not fit this model.
+        """
+        self.unload_adapter(lora.name)
+        with self._changed:
+            used = set(self._adapters.values())
+        adapter = next(i for i in itertools.count(1) if i not in used)
+        self._call(lambda: self._executor.set_adapter(adapter, lora))
+        with self._changed:
+            self._adapters[lora.name] = adapter
+        return adapter
+
+    def unload_adapter(self, name: str) -> None:
+        """Remove an adapter between two steps; sequences that use it are cancelled. Blocks."""
+        with self._changed:
+            adapter = self._adapters.pop(name, None)
+        if adapter is not None:
+            self._call(lambda: self._drop_adapter(adapter))
+
+    def _drop_adapter(self, adapter: int) -> None:
+        for sequence in [*self._scheduler.waiting.values(), *self._scheduler.running.values()]:
+            if sequence.options.adapter == adapter:
+                self._scheduler.finish(sequence, FinishReason.CANCELLED)
+        self._scheduler.cache.forget(adapter)
+        self._executor.set_adapter(adapter, None)
+
+    def _call(self, work: Callable[[], None]) -> None:
+        """Run `work` on the engine's thread between two steps; wait for it."""
+        done: Future[None] = Future()
+        with self._changed:
+            if self._is_closed:
+                raise EngineClosedError from self._crash
+            self._calls.append((work, done))
+            self._changed.notify_all()
+        done.result()
 
     def _run(self) -> None:
         """The engine's thread."""
-        torch.set_num_threads(self.config.num_threads or free_threads())
         try:
             self._executor.warm_up()
+            if self.config.speculation.is_enabled:
+                self.policy.seed_costs(measure_row_costs(self._executor))
             while self._wait_for_work():
                 self._step()
         except Exception as cause:  # a defect of the engine itself: nobody may wait for ever
@@ -149,46 +254,86 @@ class TokenEngine:
                 self._scheduler.finish_all(FinishReason.CANCELLED)
             else:
                 self._scheduler.finish_all(FinishReason.ERROR, StepError(repr(self._crash)))
+            for _, done in self._calls:
+                done.set_exception(EngineClosedError())
+            self._outbox.flush()
 
     def _wait_for_work(self) -> bool:
-        """Sleep until there is a sequence; False once the engine is closed."""
+        """Sleep until there is something to do; False once the engine is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._is_closed or self._scheduler.has_work)
+            self._changed.wait_for(
+                lambda: self._is_closed or self._scheduler.has_work or bool(self._calls)
+            )
             return not self._is_closed
 
     def _step(self) -> None:
+        times = StepTimes(self.now_s())
         with self._changed:
-            self._scheduler.drop_cancelled()
-            chunks = self._scheduler.plan()
-        if not chunks:
+            self._run_calls()
+            self._scheduler.purge(times.started_s)
+            self._forget_finished_sessions()
+            plan = self._scheduler.plan()
+            self._outbox.flush()
+        if not plan.chunks:
             return
+        times.planned_s = self.now_s()
         self.num_steps += 1
         try:
-            logits_RV = self._executor.forward([chunk.rows for chunk in chunks])
-            picked = pick(chunks, logits_RV)
-            with self._changed:
-                for chunk, chunk_picks in zip(chunks, picked, strict=True):
-                    self._commit(chunk, chunk_picks)
+            self._compute(plan, times)
         except Exception as error:
-            self._fail(chunks, error)
+            self._fail(plan.chunks, error)
         if self.on_step is not None:
-            self.on_step(tuple(chunk.sequence.sequence_id for chunk in chunks))
+            self.on_step(tuple(chunk.sequence.sequence_id for chunk in plan.chunks))
 
-    def _commit(self, chunk: Chunk, picked: list[Picked]) -> None:
+    def _run_calls(self) -> None:
+        for work, done in self._calls:
+            try:
+                work()
+            except Exception as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+        self._calls.clear()
+
+    def _forget_finished_sessions(self) -> None:
+        if len(self._sessions) > 2 * self.config.scheduler.max_queued:
+            self._sessions = {
+                key: sequence
+                for key, sequence in self._sessions.items()
+                if sequence.phase is not Phase.FINISHED
+            }
+
+    def _compute(self, plan: StepPlan, times: StepTimes) -> None:
+        """Forward, pick and commit."""
+        if plan.copies:
+            self._executor.copy_blocks(plan.copies)
+        logits_RV = self._executor.forward([chunk.rows for chunk in plan.chunks])
+        times.computed_s = self.now_s()
+        picked = pick([chunk.draw for chunk in plan.chunks], logits_RV)
+        times.picked_s = self.now_s()
+        with self._changed:
+            num_new = [self._commit(*pair) for pair in zip(plan.chunks, picked, strict=True)]
+            self._outbox.flush()
+        num_rows = sum(len(chunk.rows.token_ids) for chunk in plan.chunks)
+        self.policy.record_step(num_rows, (times.computed_s - times.planned_s) * 1e3)
+        self._reporter.step(self.num_steps, plan, num_new, times, self._scheduler)
+
+    def _commit(self, chunk: Chunk, picked: list[Picked]) -> int:
         if all(math.isfinite(p.logprob) for p in picked):
-            self._scheduler.commit(chunk, picked)
-        else:
-            error = StepError("its logits are not numbers; the weights may be damaged")
-            self._scheduler.finish(chunk.sequence, FinishReason.ERROR, error)
+            return self._scheduler.commit(chunk, picked)
+        error = StepError("its logits are not numbers; the weights may be damaged")
+        self._scheduler.finish(chunk.sequence, FinishReason.ERROR, error)
+        return 0
 
     def _fail(self, chunks: list[Chunk], cause: Exception) -> None:
-        """End the sequences of a failed step. Their slots are reused; stale rows are never read."""
+        """End the sequences of a failed step. Their blocks are reused; stale rows are never read."""
         error = StepError(f"{type(cause).__name__}: {cause}")
         error.__cause__ = cause
         with self._changed:
-            for sequence, _ in chunks:
-                if sequence.phase is not Phase.FINISHED:
-                    self._scheduler.finish(sequence, FinishReason.ERROR, error)
+            for chunk in chunks:
+                if chunk.sequence.phase is not Phase.FINISHED:
+                    self._scheduler.finish(chunk.sequence, FinishReason.ERROR, error)
+            self._outbox.flush()
 
     def check(self) -> None:
         """Assert the scheduler's invariants. For tests, after any step."""

@@ -1,14 +1,16 @@
 """One sequence: the ids of a prompt, those produced so far, and where it is in its life. No torch.
 
-    WAITING ──admit(slot)──> RUNNING ──finish(reason)──> FINISHED
-       └────────────────finish(reason)──────────────────────^
+    WAITING ──admit──> RUNNING ──finish(reason)──> FINISHED
+       │  ^──preempt──────┘                           ^
+       └──────────────────finish(reason)──────────────┘
 
     token_ids   [ prompt ........................ | output ........ ]
                   0        num_computed            num_prompt_tokens  num_tokens
-                  KV is in the cache for positions below num_computed.
+                  KV is in `block_ids` for positions below num_computed.
 
-A scored sequence has `targets`, the given ids that its last rows should predict: the last row the
-last target, and so on backwards. Their log-probabilities are reported and nothing is drawn.
+A preempted sequence keeps its output and computes it again like a prompt; what it reported stays
+reported. A scored sequence has `targets`, the given ids that its last rows should predict: the last row
+the last target, and so on backwards. Their log-probabilities are reported and nothing is drawn.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from typing import Protocol
 
 import msgspec
 
-from paceline.core.errors import InputError
+from paceline.engine.draft import Drafter
+from paceline.engine.params import FinishReason, SamplingParams
+from paceline.engine.sampler import Picked
 
 
 class Phase(enum.Enum):
@@ -30,40 +34,35 @@ class Phase(enum.Enum):
     FINISHED = "finished"
 
 
-class FinishReason(enum.Enum):
-    STOP = "stop"
-    """A stop id was drawn (it is not reported), or all given ids are scored."""
-    LENGTH = "length"
-    CANCELLED = "cancelled"
-    ERROR = "error"
+class Lane(enum.IntEnum):
+    """Which work goes first."""
+
+    INTERACTIVE = 0
+    """Somebody waits for it, in milliseconds."""
+    BATCH = 1
+    """May wait minutes: takes part in a step only where no interactive work does."""
 
 
-class Guide(Protocol):
-    """Says which ids may come next. Called on the engine's thread before each draw; must be quick."""
+class SessionKey(msgspec.Struct, frozen=True):
+    """One document in one editor: a newer request of the same key supersedes the older."""
 
-    def allowed_ids(self, output_ids: Ids[int]) -> Ids[int] | None:
-        """The ids of which the next one must be, given those produced so far; None allows all."""
-        ...
+    session_id: str
+    document_id: str
 
 
-class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
-    """How to draw ids."""
+class SubmitOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, how urgently, and what is known of the answer. The defaults suit a lone request."""
 
-    max_tokens: int = 64
-    temperature: float = 0.0
-    """0 is greedy."""
-    stop_ids: frozenset[int] = frozenset()
-    seed: int | None = None
-    """Only source of randomness: the n-th id depends on the logits, the seed and n alone. None
-    draws a fresh seed."""
-    guide: Guide | None = None
-    """Narrows what may be drawn; log-probabilities stay those of the model alone."""
-
-    def __post_init__(self) -> None:
-        if self.max_tokens < 1:
-            raise InputError(f"max_tokens must be at least 1, not {self.max_tokens}.")
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise InputError(f"temperature must be 0 or more, not {self.temperature}.")
+    lane: Lane = Lane.INTERACTIVE
+    user: str = ""
+    """Whose share of the engine it uses. Only compared, never stored or exported."""
+    session: SessionKey | None = None
+    deadline_s: float = math.inf
+    """On the engine's clock; past it the sequence ends with DEADLINE."""
+    adapter: int = 0
+    guesses: tuple[tuple[int, ...], ...] = ()
+    """What the output may turn out to be, likeliest first; drafts are taken from it."""
+    is_drafted: bool = True
 
 
 class Listener(Protocol):
@@ -71,12 +70,19 @@ class Listener(Protocol):
 
     is_cancel_requested: bool
     """May be set from any thread; the sequence is in no step that is planned afterwards."""
+    is_stop_requested: bool
+    """Likewise, by a reader who has all it wanted."""
 
-    def on_token(self, token_id: int, logprob: float) -> None: ...
+    def on_tokens(self, tokens: Ids[Picked]) -> None:
+        """Called at most once a step, with one or more tokens."""
+        ...
 
     def on_finish(self, reason: FinishReason, error: Exception | None) -> None:
         """Called once, last."""
         ...
+
+
+DEFAULT_OPTIONS = SubmitOptions()
 
 
 class Sequence:
@@ -89,6 +95,7 @@ class Sequence:
         params: SamplingParams,
         listener: Listener,
         *,
+        options: SubmitOptions = DEFAULT_OPTIONS,
         targets: Ids[int] = (),
     ) -> None:
         self.sequence_id = sequence_id
@@ -96,12 +103,23 @@ class Sequence:
         self.num_prompt_tokens = len(self.token_ids)
         self.num_computed = 0
         self.params = params
+        self.options = options
         self.seed = secrets.randbits(63) if params.seed is None else params.seed
         self.listener = listener
         self.targets = list(targets)
-        self.slot: int | None = None
+        self.num_scored = 0
+        """Targets that are reported."""
+        self.block_ids: list[int] = []
+        self.num_cached_blocks = 0
+        """Full blocks that are known to be in the prefix cache."""
+        self.num_cached_tokens = 0
+        """Prompt ids that were found in the prefix cache at the first admission."""
+        self.num_admissions = 0
+        self.is_superseded = False
         self.phase = Phase.WAITING
         self.finish_reason: FinishReason | None = None
+        is_drafted = options.is_drafted and not self.targets
+        self.drafter = Drafter(options.guesses) if is_drafted else None
 
     @property
     def num_uncomputed(self) -> int:
@@ -112,34 +130,46 @@ class Sequence:
     def num_output_tokens(self) -> int:
         return len(self.token_ids) - self.num_prompt_tokens
 
-    def allowed_ids(self) -> Ids[int] | None:
-        """The ids of which the next one must be; None allows all."""
-        guide = self.params.guide
-        return guide.allowed_ids(self.token_ids[self.num_prompt_tokens :]) if guide else None
+    @property
+    def output_ids(self) -> list[int]:
+        return self.token_ids[self.num_prompt_tokens :]
+
+    @property
+    def first_logit_row(self) -> int:
+        """Position of the first row whose logits are still wanted; KV before it may come from a cache."""
+        if self.targets:
+            return len(self.token_ids) - len(self.targets) + self.num_scored
+        return len(self.token_ids) - 1
 
     def num_logit_rows(self, end: int) -> int:
         """How many of the rows num_computed .. end-1 need logits; always the last of them."""
-        if self.targets:
-            first = len(self.token_ids) - len(self.targets)
-            return max(0, end - max(self.num_computed, first))
-        return 1 if end == len(self.token_ids) else 0
+        return max(0, end - max(self.num_computed, self.first_logit_row))
 
-    def admit(self, slot: int) -> None:
-        """Enter RUNNING with a slot of the cache. The scheduler alone may call this."""
+    def admit(self) -> None:
+        """Enter RUNNING. The scheduler alone may call this."""
         assert self.phase is Phase.WAITING, f"sequence {self.sequence_id} is {self.phase.value}"
-        self.phase, self.slot = Phase.RUNNING, slot
+        self.phase = Phase.RUNNING
+        self.num_admissions += 1
+
+    def preempt(self) -> None:
+        """Go back to WAITING without KV. The scheduler alone may call this, after taking the blocks."""
+        assert self.phase is Phase.RUNNING, f"sequence {self.sequence_id} is {self.phase.value}"
+        assert not self.block_ids, f"sequence {self.sequence_id} still holds blocks"
+        self.phase, self.num_computed, self.num_cached_blocks = Phase.WAITING, 0, 0
 
     def finish(self, reason: FinishReason, error: Exception | None = None) -> None:
         """Enter FINISHED and tell the listener. The scheduler alone may call this, and only once."""
         assert self.phase is not Phase.FINISHED, f"sequence {self.sequence_id} finished twice"
-        self.phase, self.finish_reason, self.slot = Phase.FINISHED, reason, None
+        self.phase, self.finish_reason = Phase.FINISHED, reason
         self.listener.on_finish(reason, error)
 
-    def check(self, context_tokens: int) -> None:
+    def check(self, context_tokens: int, block_tokens: int) -> None:
         """Assert what must hold between steps."""
         assert 0 <= self.num_computed <= len(self.token_ids) <= context_tokens, self.sequence_id
-        assert (self.slot is not None) == (self.phase is Phase.RUNNING), self.sequence_id
+        assert self.num_computed <= len(self.block_ids) * block_tokens, self.sequence_id
+        assert len(set(self.block_ids)) == len(self.block_ids), self.sequence_id
+        assert not self.block_ids or self.phase is Phase.RUNNING, self.sequence_id
         assert (self.finish_reason is not None) == (self.phase is Phase.FINISHED), self.sequence_id
-        if self.phase is Phase.RUNNING and self.num_output_tokens:
-            assert self.num_uncomputed == 1, f"sequence {self.sequence_id} decodes more than one id"
+        if self.phase is Phase.RUNNING:
+            assert self.num_uncomputed >= 1, f"sequence {self.sequence_id} has nothing to do"
             assert self.num_output_tokens < self.params.max_tokens, self.sequence_id

@@ -1,17 +1,15 @@
-"""A model's parameters, arranged once for the engine's forward pass in one dtype.
+"""A model's parameters, gathered once under common names for all executors. Float32, on the CPU.
 
-Q, K and V are one matrix, gate and up are one matrix, the queries' 1/sqrt(D) lies in their norm's
-weight. Matrices are [in, out]; in float32 also in memory, which is up to
-2.4x faster for one row (the head).
+Q, K and V are one matrix, gate and up are one matrix. Families differ only in what is None and in
+two enums of the config (norm, feed-forward), so an executor has no branch per family.
 
-Legend: M model width, E = (H + 2K) D fused projection, H query heads, K key/value heads, D head width,
-F feed-forward width, V vocabulary, C context.
+Legend: M model width, A = H D, E = (H + 2K) D fused projection, H query heads, K key/value heads,
+D head width, F feed-forward width (2F rows where gate and up are fused), V vocabulary, C context.
 """
 
 # ruff: noqa: N815 - fields are tensors and carry their shape
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -22,81 +20,97 @@ from paceline.model.decoder import CausalLm
 
 
 @dataclass(frozen=True)
-class LayerWeights:
-    """One decoder layer."""
+class NormParameters:
+    """RMSNorm (no bias) or LayerNorm."""
 
-    attention_norm_M: Tensor
-    qkv_ME: Tensor
-    qk_norm_HD: Tensor
-    """Rows 0 .. H-1 are the queries' weight, scaled; the K rows after them are the keys'."""
-    out_AM: Tensor
-    """A = H D."""
-    ffn_norm_M: Tensor
-    gate_up_MF: Tensor
-    down_FM: Tensor
+    weight_M: Tensor
+    bias_M: Tensor | None
 
 
 @dataclass(frozen=True)
-class Weights:
-    """The whole model in one dtype."""
+class LayerParameters:
+    """One decoder layer; matrices are [out, in], as Hugging Face stores them."""
 
-    dtype: torch.dtype
+    attention_norm: NormParameters
+    qkv_EM: Tensor
+    qkv_bias_E: Tensor | None
+    q_norm_D: Tensor | None
+    """RMSNorm of each query head before RoPE (Qwen3)."""
+    k_norm_D: Tensor | None
+    out_MA: Tensor
+    out_bias_M: Tensor | None
+    ffn_norm: NormParameters
+    ffn_in_FM: Tensor
+    """Gated: the F gate rows, then the F up rows. Plain: the F rows of the first matrix."""
+    ffn_in_bias_F: Tensor | None
+    ffn_out_MF: Tensor
+    ffn_out_bias_M: Tensor | None
+
+
+@dataclass(frozen=True)
+class ModelParameters:
+    """The whole model."""
+
+    config: ModelConfig
     embedding_VM: Tensor
-    layers: tuple[LayerWeights, ...]
-    norm_M: Tensor
-    head_MV: Tensor
+    layers: tuple[LayerParameters, ...]
+    norm: NormParameters
+    head_VM: Tensor
+    """The very same tensor as `embedding_VM` if tied."""
     cos_CD: Tensor
     sin_CD: Tensor
-    """With the sign of the rotation in it: the first half is negated."""
+    """RoPE tables of `model.rope.rope_tables`, half-split form, with scaling applied."""
 
 
-def prepare_weights(model: CausalLm, dtype: torch.dtype, device: torch.device) -> Weights:
-    """Copy and fuse the parameters of `model`."""
-    parameters = {name: value.detach() for name, value in model.named_parameters()}
-    embedding_VM = parameters["model.embed_tokens.weight"].to(device, dtype)
-    cos_CD, sin_CD = model.get_buffer("cos_TD"), model.get_buffer("sin_TD")
-    half = cos_CD.shape[1] // 2
-    return Weights(
-        dtype=dtype,
+def gather_parameters(model: CausalLm) -> ModelParameters:
+    """Fuse and name the parameters of `model`; tensors that need no fusing are not copied."""
+    parameters = {name: p.detach().float() for name, p in model.named_parameters()}
+    embedding_VM = parameters["model.embed_tokens.weight"]
+    return ModelParameters(
+        config=model.config,
         embedding_VM=embedding_VM,
         layers=tuple(
-            _prepare_layer(parameters, f"model.layers.{i}.", model.config, dtype, device)
+            _gather_layer(parameters, f"model.layers.{i}.", model.config)
             for i in range(model.config.num_layers)
         ),
-        norm_M=parameters["model.norm.weight"].to(device, dtype),
-        head_MV=_transpose(embedding_VM),
-        cos_CD=cos_CD.to(device, dtype),
-        sin_CD=torch.cat((-sin_CD[:, :half], sin_CD[:, half:]), dim=1).to(device, dtype),
+        norm=_norm(parameters, "model.norm"),
+        head_VM=parameters.get("lm_head.weight", embedding_VM),
+        cos_CD=model.get_buffer("cos_TD").float(),
+        sin_CD=model.get_buffer("sin_TD").float(),
     )
 
 
-def _prepare_layer(
-    parameters: dict[str, Tensor],
-    stem: str,
-    config: ModelConfig,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> LayerWeights:
-    def get(name: str) -> Tensor:
-        return parameters[f"{stem}{name}.weight"].to(device)
+def _norm(parameters: dict[str, Tensor], name: str) -> NormParameters:
+    return NormParameters(parameters[f"{name}.weight"], parameters.get(f"{name}.bias"))
 
-    def fuse(*names: str) -> Tensor:
-        return _transpose(torch.cat([get(name) for name in names]).to(dtype))
 
-    q_norm_HD = get("self_attn.q_norm").expand(config.num_heads, -1) / math.sqrt(config.head_dim)
-    k_norm_KD = get("self_attn.k_norm").expand(config.num_kv_heads, -1)
-    return LayerWeights(
-        attention_norm_M=get("input_layernorm").to(dtype),
-        qkv_ME=fuse("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-        qk_norm_HD=torch.cat((q_norm_HD, k_norm_KD)).to(dtype),
-        out_AM=fuse("self_attn.o_proj"),
-        ffn_norm_M=get("post_attention_layernorm").to(dtype),
-        gate_up_MF=fuse("mlp.gate_proj", "mlp.up_proj"),
-        down_FM=fuse("mlp.down_proj"),
+def _gather_layer(parameters: dict[str, Tensor], stem: str, config: ModelConfig) -> LayerParameters:
+    def fuse(kind: str, *names: str) -> Tensor | None:
+        found = [parameters.get(f"{stem}{name}.{kind}") for name in names]
+        given = [tensor for tensor in found if tensor is not None]
+        assert len(given) in (0, len(found)), f"{stem}{names}: some have a {kind}, some do not"
+        return torch.cat(given) if len(given) > 1 else (given or [None])[0]
+
+    def weight(*names: str) -> Tensor:
+        tensor = fuse("weight", *names)
+        assert tensor is not None, f"{stem}{names[0]}.weight is missing"
+        return tensor
+
+    qkv = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+    is_gated = config.ffn == "gated_silu"
+    ffn_in = ("mlp.gate_proj", "mlp.up_proj") if is_gated else ("mlp.c_fc",)
+    ffn_out = "mlp.down_proj" if is_gated else "mlp.c_proj"
+    return LayerParameters(
+        attention_norm=_norm(parameters, f"{stem}input_layernorm"),
+        qkv_EM=weight(*qkv),
+        qkv_bias_E=fuse("bias", *qkv),
+        q_norm_D=parameters.get(f"{stem}self_attn.q_norm.weight"),
+        k_norm_D=parameters.get(f"{stem}self_attn.k_norm.weight"),
+        out_MA=weight("self_attn.o_proj"),
+        out_bias_M=fuse("bias", "self_attn.o_proj"),
+        ffn_norm=_norm(parameters, f"{stem}post_attention_layernorm"),
+        ffn_in_FM=weight(*ffn_in),
+        ffn_in_bias_F=fuse("bias", *ffn_in),
+        ffn_out_MF=weight(ffn_out),
+        ffn_out_bias_M=fuse("bias", ffn_out),
     )
-
-
-def _transpose(weight_OI: Tensor) -> Tensor:
-    """[out, in] to [in, out]; copied in float32, a view in bfloat16, whose kernel wants it so."""
-    weight_IO = weight_OI.t()
-    return weight_IO.contiguous() if weight_IO.dtype == torch.float32 else weight_IO

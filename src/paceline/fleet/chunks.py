@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from paceline.engine.stream import Token
 from paceline.fleet.detokenise import Detokeniser, StopCutter
-from paceline.generate.types import FinishReason, TextChunk
+from paceline.generate.types import FinishReason, TextChunk, TokenDetail
 
 
 class ChunkAssembler:
@@ -13,57 +14,115 @@ class ChunkAssembler:
 
     def __init__(
         self,
-        detokeniser: Detokeniser,
+        decode: Callable[[Sequence[int]], str],
         stops: Sequence[str],
         *,
-        prompt_tokens: int,
+        is_text: Callable[[int], bool],
         num_skipped_chars: int = 0,
+        is_detailed: bool = False,
     ) -> None:
-        self._detokeniser = detokeniser
+        self._decode = decode
+        self._detokeniser = Detokeniser(decode)
         self._cutter = StopCutter(stops)
-        self._prompt_tokens = prompt_tokens
-        """Told once, with the first chunk."""
+        self._is_text = is_text
         self._num_skipped_chars = num_skipped_chars
         """Characters at the start of the text that the client has already (a healed word)."""
+        self._is_detailed = is_detailed
         self.num_tokens = 0
         """Of the whole stream. Ids that only spell skipped characters count as prompt, not as output."""
+        self._text = ""
         self._num_tokens = 0
         self._logprob = 0.0
+        self._details: list[TokenDetail] = []
 
     @property
     def is_stopped(self) -> bool:
         """Has a stop string been met? Then only `finish` may follow."""
         return self._cutter.is_stopped
 
-    def add(self, token_id: int | None, logprob: float) -> TextChunk | None:
-        """Return a chunk if the token makes text certain. None is a token that is never text."""
+    def add(self, token: Token) -> None:
+        """Take in one token; `take` gives the text that it makes certain."""
         is_prompt = self._num_skipped_chars > 0
-        text = self._skip(self._detokeniser.add(token_id)) if token_id is not None else ""
+        is_text = self._is_text(token.token_id)
+        text = self._skip(self._detokeniser.add(token.token_id)) if is_text else ""
         if is_prompt and not text:
-            return None
+            return
         self.num_tokens += 1
         self._num_tokens += 1
-        self._logprob += logprob
-        text = self._cutter.add(text)
-        return self._take(text, None) if text else None
+        self._logprob += token.logprob
+        if self._is_detailed:
+            self._details.append(self._detail(token))
+        self._text += self._cutter.add(text)
+
+    def _detail(self, token: Token) -> TokenDetail:
+        top = tuple((self._decode([token_id]), logprob) for token_id, logprob in token.top)
+        return TokenDetail(self._decode([token.token_id]), token.logprob, top)
+
+    def take(self) -> TextChunk | None:
+        """Return what is certain since the last call, if there is any text."""
+        return self._take(None) if self._text else None
 
     def finish(self, reason: FinishReason) -> TextChunk:
         """Return the last chunk, with what was held back."""
-        text = self._cutter.add(self._skip(self._detokeniser.flush())) + self._cutter.flush()
-        return self._take(text, "stop" if self.is_stopped else reason)
+        self._text += self._cutter.add(self._skip(self._detokeniser.flush()))
+        self._text += self._cutter.flush()
+        return self._take("stop" if self.is_stopped else reason)
 
     def _skip(self, text: str) -> str:
         count = min(self._num_skipped_chars, len(text))
         self._num_skipped_chars -= count
         return text[count:]
 
-    def _take(self, text: str, reason: FinishReason | None) -> TextChunk:
+    def _take(self, reason: FinishReason | None) -> TextChunk:
         chunk = TextChunk(
-            text=text,
+            text=self._text,
             num_tokens=self._num_tokens,
             logprob=self._logprob,
-            prompt_tokens=self._prompt_tokens,
             finish_reason=reason,
+            tokens=tuple(self._details),
         )
-        self._num_tokens, self._logprob, self._prompt_tokens = 0, 0.0, 0
+        self._text, self._num_tokens, self._logprob, self._details = "", 0, 0.0, []
         return chunk
+
+
+class TextStop:
+    """The engine's stop callback for conditions on text. Called on the engine's thread.
+
+    True as soon as a stop string is complete or `stop_when` says so, for these ids and all longer ones.
+    """
+
+    def __init__(
+        self,
+        decode: Callable[[Sequence[int]], str],
+        stops: Sequence[str],
+        stop_when: Callable[[str], bool] | None,
+        *,
+        is_text: Callable[[int], bool],
+        num_skipped_chars: int,
+    ) -> None:
+        self._decode = decode
+        self._stops = tuple(stop for stop in stops if stop)
+        self._stop_when = stop_when
+        self._is_text = is_text
+        self._num_skipped_chars = num_skipped_chars
+        self._restart()
+
+    def _restart(self) -> None:
+        self._detokeniser = Detokeniser(self._decode)
+        self._num_ids = 0
+        self._text = ""
+        self._is_ended = False
+
+    def __call__(self, output_ids: Sequence[int]) -> bool:
+        if len(output_ids) < self._num_ids:
+            self._restart()
+        for token_id in output_ids[self._num_ids :]:
+            if self._is_text(token_id):
+                self._text += self._detokeniser.add(token_id)
+        if len(output_ids) > self._num_ids and not self._is_ended:
+            text = self._text[self._num_skipped_chars :]
+            self._is_ended = any(stop in text for stop in self._stops) or bool(
+                text and self._stop_when is not None and self._stop_when(text)
+            )
+        self._num_ids = len(output_ids)
+        return self._is_ended

@@ -1,8 +1,10 @@
 """A local model as a TextGenerator: text in, prompt ids to the engine, ids back to text.
 
-    parts ──prompt.fim──> ids ──heal──> TokenEngine ──> ids ──Detokeniser──> text ──StopCutter──> chunks
+    parts ──prompt.fim──> ids ──heal──> TokenEngine ──> ids ──LiveText──> text ──> one or more readers
 
-The engine knows no text and the callers know no ids; both meet only here.
+The engine knows no text and the callers know no ids; both meet only here. Here it is also decided
+whether a keystroke needs a new sequence: not if a running one already writes what was typed. A new one
+is told what was written lately at this place, and verifies those guesses many at a time.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
 
 from paceline.artifacts.registry import read_model_folder
 from paceline.core.errors import (
-    CheckpointError,
     EmptyPromptError,
     InputError,
     PromptTooLongError,
@@ -21,36 +25,44 @@ from paceline.core.errors import (
 )
 from paceline.engine.config import EngineConfig
 from paceline.engine.engine import TokenEngine
-from paceline.engine.sequence import FinishReason as EngineReason
-from paceline.engine.sequence import SamplingParams
-from paceline.fleet.chunks import ChunkAssembler
-from paceline.fleet.detokenise import Detokeniser
+from paceline.engine.executors import open_executor
+from paceline.engine.lora_file import load_adapter
+from paceline.engine.observer import metrics_text, trace_of
+from paceline.engine.params import SamplingParams
+from paceline.engine.sequence import Lane, SessionKey, SubmitOptions
+from paceline.fleet.chunks import ChunkAssembler, TextStop
 from paceline.fleet.folder import OpenedModel, open_model
 from paceline.fleet.healing import Healing, TokenTable, heal
+from paceline.fleet.live import DivergedError, LiveText
+from paceline.fleet.observe import open_observer
+from paceline.fleet.recents import Recents
 from paceline.generate.types import (
-    FinishReason,
     GenerateParams,
     ModelInfo,
     PromptParts,
+    Session,
     TextChunk,
     TextScore,
 )
-from paceline.prompt.fim import FimTemplate, fim_ids, render_fim, render_plain
-from paceline.tokenizer.bpe import Tokenizer
-from paceline.tokenizer.specials import FIM_PAD, REPO_NAME, SPECIALS
+from paceline.prompt.fim import (
+    FimTemplate,
+    fim_ids,
+    render_fim,
+    render_plain,
+    stop_token_ids,
+    template_for,
+)
 
 MIN_PROMPT_TOKENS = 4
 """Three sentinels and one token of text."""
+MAX_SESSIONS = 4096
 
-_REASONS: dict[EngineReason, FinishReason] = {
-    EngineReason.STOP: "stop",
-    EngineReason.LENGTH: "length",
-    EngineReason.CANCELLED: "cancelled",
-}
+_UNSHARED = {"session": None, "stop_when": None, "max_latency_ms": None}
+"""Parameters that may differ between requests which one sequence answers."""
 
 
 class LocalGenerator:
-    """One model on this machine. Implements TextGenerator and TextScorer."""
+    """One model on this machine, with any number of adapters. Implements TextGenerator and TextScorer."""
 
     def __init__(
         self,
@@ -58,17 +70,20 @@ class LocalGenerator:
         engine: TokenEngine,
         *,
         model_id: str,
-        template: FimTemplate = FimTemplate(),
+        template: FimTemplate | None = None,
     ) -> None:
         self.engine = engine
+        self._config = opened.model.config
         self._tokenizer = opened.tokenizer
-        self._template = template
-        self._ids = fim_ids(opened.tokenizer)
+        self._template = template or template_for(opened.tokenizer)
+        self._ids = fim_ids(opened.tokenizer, self._template)
         self._table = TokenTable(opened.tokenizer)
-        self._special_ids = _special_ids(opened.tokenizer)
         padding = range(opened.tokenizer.vocab_size, opened.model.config.vocab_size)
-        self._stop_ids = frozenset((*self._ids_that_end(), *padding))
-        self._info = _describe(opened, model_id)
+        self._stop_ids = stop_token_ids(opened.tokenizer, self._template) | frozenset(padding)
+        self._info = _describe(opened, model_id, engine.context_tokens)
+        self._adapters: dict[str, int] = {}
+        self._live: dict[tuple[str, Session], LiveText] = {}
+        self._recents = Recents()
 
     @classmethod
     def load(
@@ -77,7 +92,7 @@ class LocalGenerator:
         *,
         model_id: str,
         engine_config: EngineConfig,
-        template: FimTemplate = FimTemplate(),
+        template: FimTemplate | None = None,
     ) -> LocalGenerator:
         """Open a model folder and start its engine.
 
@@ -85,49 +100,174 @@ class LocalGenerator:
             CheckpointError: the folder cannot be used; the message names the file.
         """
         opened = open_model(folder)
-        engine = TokenEngine.for_model(opened.model, engine_config)
+        executor = open_executor(opened.model, engine_config)
+        observer = open_observer(model_id, opened.model.config, executor)
+        engine = TokenEngine(executor, engine_config, observer=observer)
         return cls(opened, engine, model_id=model_id, template=template)
 
     @property
     def models(self) -> tuple[ModelInfo, ...]:
-        """The one model."""
-        return (self._info,)
+        """The base model first, then an entry for each adapter, `model:adapter`."""
+        base = self._info
+        named = (replace(base, model_id=name) for name in self._adapters)
+        return (base, *named)
+
+    def load_adapter(self, folder: Path, *, name: str) -> str:
+        """Load a LoRA folder, as PEFT writes it, while serving; return the model_id that it is asked by.
+
+        Raises:
+            AdapterError: it is damaged, or made for another base model.
+        """
+        lora = load_adapter(folder, self._config, name=name)
+        model_id = f"{self._info.model_id}:{name}"
+        self._adapters[model_id] = self.engine.load_adapter(lora)
+        return model_id
+
+    def unload_adapter(self, name: str) -> None:
+        """Unload an adapter; its requests are cancelled. Harmless if there is none of that name."""
+        self._adapters.pop(f"{self._info.model_id}:{name}", None)
+        self.engine.unload_adapter(name)
 
     async def stream(
         self, parts: PromptParts, params: GenerateParams, *, model_id: str | None = None
     ) -> AsyncGenerator[TextChunk, None]:
         """Continue `parts`; see TextGenerator. Closing the generator cancels the sequence."""
-        if model_id not in (None, self._info.model_id):
-            raise UnknownModelError(model_id=model_id or "", known=(self._info.model_id,))
-        rendered = self._render(parts, params.max_tokens, params.max_prompt_tokens)
-        prompt_ids, healing = self._heal(parts, rendered)
+        model_id = model_id or self._info.model_id
+        if model_id not in (self._info.model_id, *self._adapters):
+            known = tuple(info.model_id for info in self.models)
+            raise UnknownModelError(model_id=model_id, known=known)
+        live, typed = self._join(parts, params, model_id)
+        try:
+            async for chunk in live.follow(typed):
+                yield chunk
+        except DivergedError:
+            live = self._start(parts, params, model_id)
+            async for chunk in live.follow(""):
+                yield chunk
+        finally:
+            if parts.prompt_ids is None:
+                at = live.parts
+                self._recents.remember(params.user_id, at.prefix, at.suffix or "", live.text)
+
+    def _join(
+        self, parts: PromptParts, params: GenerateParams, model_id: str
+    ) -> tuple[LiveText, str]:
+        """The running text of the same document, if it writes what was typed since; else a new one."""
+        live = self._latest(params, model_id)
+        if live is not None and not live.is_done and params.temperature == 0:
+            typed = live.typed_since(parts, self._tokenizer.decode)
+            is_alike = replace(params, **_UNSHARED) == replace(live.params, **_UNSHARED)
+            if (
+                is_alike
+                and typed is not None
+                and live.agrees(typed)
+                and self.engine.extend(
+                    live.stream.sequence_id,
+                    max_tokens=live.stream_max_tokens,
+                    deadline_s=self._deadline_s(params),
+                )
+            ):
+                return live, typed
+        return self._start(parts, params, model_id), ""
+
+    def _start(self, parts: PromptParts, params: GenerateParams, model_id: str) -> LiveText:
+        """Submit a new sequence; an older one of the session is superseded."""
+        if parts.prompt_ids is not None:
+            rendered = self._check_ids(parts.prompt_ids, params.max_tokens)
+            prompt_ids, healing = rendered, None
+        else:
+            rendered = self._render(parts, params.max_tokens, params.max_prompt_tokens)
+            prompt_ids, healing = self._heal(parts, rendered)
+        num_healed_chars = len(healing.word) if healing else 0
         sampling = SamplingParams(
             max_tokens=params.max_tokens + (len(healing.word.encode()) if healing else 0),
             temperature=params.temperature,
-            stop_ids=self._stop_ids,
+            top_k=params.top_k,
+            top_p=params.top_p,
+            min_p=params.min_p,
+            stop_ids=frozenset() if params.is_end_ignored else self._stop_ids,
             seed=params.seed,
             guide=healing,
+            num_top_logprobs=params.num_top_logprobs or 0,
+            stop=self._text_stop(params, num_healed_chars),
+        )
+        options = SubmitOptions(
+            lane=Lane.BATCH if params.lane == "batch" else Lane.INTERACTIVE,
+            user=params.user_id,
+            session=_session_key(model_id, params.session),
+            deadline_s=self._deadline_s(params),
+            adapter=self._adapters.get(model_id, 0),
+            guesses=self._guesses(parts, params, model_id, healing.word if healing else ""),
         )
         assembler = ChunkAssembler(
-            Detokeniser(self._tokenizer.decode),
+            self._tokenizer.decode,
             params.stop,
-            prompt_tokens=len(rendered),
-            num_skipped_chars=len(healing.word) if healing else 0,
+            is_text=self._is_text,
+            num_skipped_chars=num_healed_chars,
+            is_detailed=params.num_top_logprobs is not None,
         )
-        tokens = self.engine.submit(prompt_ids, sampling)
-        try:
-            async for token_id, logprob in tokens:
-                is_text = token_id not in self._special_ids
-                chunk = assembler.add(token_id if is_text else None, logprob)
-                if chunk is not None:
-                    yield chunk
-                if assembler.is_stopped or assembler.num_tokens == params.max_tokens:
-                    break
-            is_full = assembler.num_tokens == params.max_tokens
-            reason = "length" if is_full else _REASONS[tokens.finish_reason or EngineReason.STOP]
-            yield assembler.finish(reason)
-        finally:
-            tokens.cancel()
+        live = LiveText(
+            parts,
+            params,
+            self.engine.submit(prompt_ids, sampling, options),
+            assembler,
+            prompt_tokens=len(rendered),
+            stream_max_tokens=sampling.max_tokens,
+        )
+        if params.session is not None:
+            self._keep(model_id, params.session, live)
+        return live
+
+    def _keep(self, model_id: str, session: Session, live: LiveText) -> None:
+        self._live.pop((model_id, session), None)
+        self._live[model_id, session] = live
+        if len(self._live) > MAX_SESSIONS:
+            del self._live[next(iter(self._live))]
+
+    def _deadline_s(self, params: GenerateParams) -> float:
+        if params.max_latency_ms is None:
+            return math.inf
+        return self.engine.now_s() + params.max_latency_ms / 1000
+
+    def _text_stop(self, params: GenerateParams, num_skipped_chars: int) -> TextStop | None:
+        if not params.stop and params.stop_when is None:
+            return None
+        return TextStop(
+            self._tokenizer.decode,
+            params.stop,
+            params.stop_when,
+            is_text=self._is_text,
+            num_skipped_chars=num_skipped_chars,
+        )
+
+    def _is_text(self, token_id: int) -> bool:
+        return bool(self._table.bytes_of(token_id))
+
+    def _latest(self, params: GenerateParams, model_id: str) -> LiveText | None:
+        """The newest text of the same session, running or done."""
+        return self._live.get((model_id, params.session)) if params.session else None
+
+    def _guesses(
+        self, parts: PromptParts, params: GenerateParams, model_id: str, word: str
+    ) -> tuple[tuple[int, ...], ...]:
+        """Ids of what was written here lately, beginning with the healed word."""
+        if parts.prompt_ids is None:
+            texts = self._recents.guesses(params.user_id, parts.prefix, parts.suffix or "")
+        else:
+            live = self._latest(params, model_id)
+            typed = live.typed_since(parts, self._tokenizer.decode) if live else None
+            is_typed = live is not None and typed is not None and live.text.startswith(typed)
+            texts = [live.text[len(typed) if is_typed and typed else 0 :]] if live else []
+        return tuple(tuple(self._tokenizer.encode(word + text)) for text in texts)
+
+    def _check_ids(self, prompt_ids: tuple[int, ...], max_tokens: int) -> list[int]:
+        if len(prompt_ids) + max_tokens > self._info.context_tokens:
+            raise PromptTooLongError(
+                prompt_tokens=len(prompt_ids),
+                max_tokens=max_tokens,
+                context_tokens=self._info.context_tokens,
+            )
+        return list(prompt_ids)
 
     def _heal(self, parts: PromptParts, prompt_ids: list[int]) -> tuple[list[int], Healing | None]:
         """Take a half-typed word back, if the prompt ends with the text before a cursor."""
@@ -171,6 +311,14 @@ class LocalGenerator:
         logprobs = [sum(self.engine.score(start, spelling, healing)) for spelling in spellings]
         most = max(logprobs)
         return most + math.log(sum(math.exp(logprob - most) for logprob in logprobs))
+
+    def metrics_text(self) -> str:
+        """Figures in Prometheus' text format; see Observed."""
+        return metrics_text([self.engine.observer] if self.engine.observer else [])
+
+    def trace(self, seconds: float) -> dict[str, Any]:
+        """The last seconds in Chrome's trace format; see Observed."""
+        return trace_of([self.engine.observer] if self.engine.observer else [], seconds)
 
     def close(self) -> None:
         """Stop the engine; open streams end as cancelled."""
@@ -222,29 +370,6 @@ class LocalGenerator:
             snippets=parts.snippets,
         )
 
-    def _ids_that_end(self) -> set[int]:
-        """End of text, and sentinels that only a prompt may hold: the middle is over."""
-        ids = self._ids
-        named = {ids.end, ids.prefix, ids.suffix, ids.middle, ids.file_sep}
-        return named | {
-            token_id
-            for name in (FIM_PAD, REPO_NAME)
-            if (token_id := _find_special(self._tokenizer, name)) is not None
-        }
-
-
-def _find_special(tokenizer: Tokenizer, name: str) -> int | None:
-    try:
-        return tokenizer.special_id(name)
-    except CheckpointError:
-        return None
-
-
-def _special_ids(tokenizer: Tokenizer) -> frozenset[int]:
-    """Ids that are never text, of those that this vocabulary has."""
-    found = (_find_special(tokenizer, name) for name in SPECIALS)
-    return frozenset(token_id for token_id in found if token_id is not None)
-
 
 def _upper_bound_tokens(parts: PromptParts) -> int:
     """More tokens than these parts can have (a token is at least a byte); then nothing is cut."""
@@ -254,11 +379,17 @@ def _upper_bound_tokens(parts: PromptParts) -> int:
     return 2 * sum(len(text.encode("utf-8")) for text in texts) + 64
 
 
-def _describe(opened: OpenedModel, model_id: str) -> ModelInfo:
+def _session_key(model_id: str, session: Session | None) -> SessionKey | None:
+    if session is None:
+        return None
+    return SessionKey(f"{model_id}/{session.session_id}", session.document_id)
+
+
+def _describe(opened: OpenedModel, model_id: str, context_tokens: int) -> ModelInfo:
     created_at_s = opened.manifest.created_at_s if opened.manifest else 0
     return ModelInfo(
         model_id=model_id,
-        context_tokens=opened.model.config.context_tokens,
+        context_tokens=context_tokens,
         num_parameters=opened.model.config.num_parameters,
         path=str(opened.folder),
         created_at_s=created_at_s,

@@ -6,14 +6,14 @@ tests' fake implement them. `cli/wiring.py` alone chooses which.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Literal, Protocol
 
 import msgspec
 
 from paceline.core.types import Snippet
 
-FinishReason = Literal["stop", "length", "cancelled", "deadline"]
+FinishReason = Literal["stop", "length", "cancelled", "superseded", "deadline"]
 """stop: the model ended or a stop string was met; length: max_tokens or the window was reached."""
 
 
@@ -26,6 +26,17 @@ class PromptParts(msgspec.Struct, frozen=True, kw_only=True):
     snippets: tuple[Snippet, ...] = ()
     is_truncatable: bool = True
     """May far ends be cut to fit the window? If not, a long prompt raises PromptTooLongError."""
+    prompt_ids: tuple[int, ...] | None = None
+    """The prompt as ids of the model's own vocabulary; then nothing above is read. For clients that
+    tokenize themselves."""
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One document in one editor. A newer request of a session supersedes the older one, unless what
+    was typed since agrees with what the older one writes: then that one answers both."""
+
+    session_id: str
+    document_id: str = ""
 
 
 class GenerateParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,8 +49,37 @@ class GenerateParams(msgspec.Struct, frozen=True, kw_only=True):
     """Generation ends before the first of these; the stop string itself is not returned."""
     seed: int | None = None
     """Only source of randomness when temperature > 0; None draws a fresh one."""
+    top_k: int | None = None
+    """Only the k most probable ids may be drawn; None allows all."""
+    top_p: float = 1.0
+    """Only the most probable ids that together reach this share."""
+    min_p: float = 0.0
+    """Only ids at least this probable, as a share of the most probable one."""
+    num_top_logprobs: int | None = None
+    """Report each token, with this many alternatives; None reports none."""
+    is_end_ignored: bool = False
+    """Go on after the model says that it is done? For benchmarks."""
     max_prompt_tokens: int | None = None
     """Budget for a truncatable prompt; None is all that the window leaves."""
+    max_latency_ms: float | None = None
+    """Work not done by then is dropped: finish_reason `deadline`."""
+    stop_when: Callable[[str], bool] | None = None
+    """Called with all text so far, possibly on another thread, must be quick and depend on the text
+    alone; True ends the stream there."""
+    session: Session | None = None
+    lane: Literal["interactive", "batch"] = "interactive"
+    """batch: may wait minutes, and runs only where nothing interactive does."""
+    user_id: str = ""
+    """Whose share of the machine is used; compared, never stored."""
+
+
+class TokenDetail(msgspec.Struct, frozen=True):
+    """One token of a stream; its text may be part of a character."""
+
+    text: str
+    logprob: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+    """The most probable tokens here, with their log-probabilities."""
 
 
 class TextChunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +93,8 @@ class TextChunk(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int = 0
     cached_tokens: int = 0
     finish_reason: FinishReason | None = None
+    tokens: tuple[TokenDetail, ...] = ()
+    """Filled if `num_top_logprobs` was set."""
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):

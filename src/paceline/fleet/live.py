@@ -1,0 +1,165 @@
+"""One sequence of the engine whose text may answer several requests (type-through).
+
+    request 1   prefix "x = fo"    text  "o(bar)"
+    request 2   prefix "x = foo("  typed "o("  agrees with it: reads the same text from there
+
+Text is compared here, once; the engine only hears that a sequence goes on, ends or is cancelled.
+Everything runs on one asyncio loop. Whichever reader waits first reads from the engine for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from msgspec.structs import replace
+
+from paceline.core.errors import PacelineError
+from paceline.engine.params import FinishReason as EngineReason
+from paceline.engine.prefix_cache import common_tokens
+from paceline.engine.stream import TokenStream
+from paceline.fleet.chunks import ChunkAssembler
+from paceline.generate.types import FinishReason, GenerateParams, PromptParts, TextChunk
+
+TAIL_CHARS = 256
+"""Text before the cursor by which an older request of the same document is recognised."""
+MAX_TYPED_TOKENS = 64
+"""Prompts of ids that differ in more ids at their ends are not of one place."""
+
+_REASONS: dict[EngineReason, FinishReason] = {
+    EngineReason.STOP: "stop",
+    EngineReason.LENGTH: "length",
+    EngineReason.CANCELLED: "cancelled",
+    EngineReason.SUPERSEDED: "superseded",
+    EngineReason.DEADLINE: "deadline",
+}
+
+
+class DivergedError(Exception):
+    """What was typed is not what the sequence writes. Never leaves the fleet."""
+
+
+class LiveText:
+    """The text of one sequence while it grows, and who reads it."""
+
+    def __init__(
+        self,
+        parts: PromptParts,
+        params: GenerateParams,
+        stream: TokenStream,
+        assembler: ChunkAssembler,
+        *,
+        prompt_tokens: int,
+        stream_max_tokens: int,
+    ) -> None:
+        self.parts, self.params, self.stream = parts, params, stream
+        self.prompt_tokens, self.stream_max_tokens = prompt_tokens, stream_max_tokens
+        self.text = ""
+        self.is_done = False
+        self._assembler = assembler
+        self._chunks: list[TextChunk] = []
+        self._turn = asyncio.Lock()
+        self._num_readers = 0
+        self._error: PacelineError | None = None
+
+    def typed_since(self, parts: PromptParts, decode: Callable[[Sequence[int]], str]) -> str | None:
+        """What `parts` has more before the cursor than this text's own prompt; None if it is another
+        place."""
+        old = self.parts
+        if parts.prompt_ids is not None and old.prompt_ids is not None:
+            return _typed_ids(old.prompt_ids, parts.prompt_ids, decode)
+        if (parts.suffix, parts.snippets) != (old.suffix, old.snippets):
+            return None
+        tail = old.prefix[-TAIL_CHARS:]
+        start = parts.prefix.rfind(tail)
+        if start < 0 or (len(old.prefix) <= TAIL_CHARS and start > 0):
+            return None
+        return parts.prefix[start + len(tail) :]
+
+    def agrees(self, typed: str) -> bool:
+        """Does, or may still, the text begin with `typed`?"""
+        return self.text.startswith(typed) or (not self.is_done and typed.startswith(self.text))
+
+    async def follow(self, typed: str) -> AsyncGenerator[TextChunk, None]:
+        """Yield the text after `typed`; the first chunk is marked with the prompt's figures.
+
+        The last reader to leave ends the sequence: nobody wants it any more.
+
+        Raises:
+            DivergedError: before the first chunk, if the text turns out to disagree with `typed`.
+        """
+        self._num_readers += 1
+        try:
+            num_chars = 0
+            index = 0
+            while True:
+                while index == len(self._chunks) and not self.is_done:
+                    await self._advance(index)
+                if not self.agrees(typed):
+                    raise DivergedError
+                if index == len(self._chunks):
+                    if self._error is not None:
+                        raise self._error
+                    return
+                chunk = self._chunks[index]
+                index += 1
+                fresh = chunk.text[max(len(typed) - num_chars, 0) :]
+                num_chars += len(chunk.text)
+                if fresh or chunk.finish_reason is not None:
+                    yield self._marked(chunk, fresh)
+        finally:
+            self._num_readers -= 1
+            if not self._num_readers and not self.is_done:
+                self.stream.cancel()
+
+    def _marked(self, chunk: TextChunk, text: str) -> TextChunk:
+        is_cut = len(text) < len(chunk.text)
+        return replace(
+            chunk,
+            text=text,
+            num_tokens=chunk.num_tokens if text or not is_cut else 0,
+            prompt_tokens=self.prompt_tokens,
+            cached_tokens=self.stream.cached_tokens or 0,
+        )
+
+    async def _advance(self, index: int) -> None:
+        """Read from the engine, unless another reader has done so meanwhile."""
+        async with self._turn:
+            if index < len(self._chunks) or self.is_done:
+                return
+            max_tokens = self.params.max_tokens
+            try:
+                tokens = await self.stream.read()
+            except PacelineError as error:
+                self._error, self.is_done = error, True
+                return
+            for token in tokens:
+                if self._assembler.is_stopped or self._assembler.num_tokens == max_tokens:
+                    break
+                self._assembler.add(token)
+            is_full = self._assembler.num_tokens == max_tokens
+            if self._assembler.is_stopped or is_full:
+                self.stream.stop()
+            elif tokens:
+                chunk = self._assembler.take()
+                if chunk is not None:
+                    self._append(chunk)
+                return
+            reason = self.stream.finish_reason or EngineReason.STOP
+            self.is_done = True
+            self._append(self._assembler.finish("length" if is_full else _REASONS[reason]))
+
+    def _append(self, chunk: TextChunk) -> None:
+        self.text += chunk.text
+        self._chunks.append(chunk)
+
+
+def _typed_ids(
+    old_ids: Sequence[int], new_ids: Sequence[int], decode: Callable[[Sequence[int]], str]
+) -> str | None:
+    """The text by which a prompt of ids grew. The ids before the cursor may have changed with it."""
+    common = common_tokens(old_ids, new_ids)
+    if max(len(old_ids), len(new_ids)) - common > MAX_TYPED_TOKENS:
+        return None
+    old_text, new_text = decode(old_ids[common:]), decode(new_ids[common:])
+    return new_text[len(old_text) :] if new_text.startswith(old_text) else None
