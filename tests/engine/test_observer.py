@@ -184,6 +184,11 @@ def test_what_is_unknown_is_ignored_and_gauges_follow_the_queue() -> None:
     assert value(figures, "vllm:num_requests_running") == 1
     assert value(figures, "vllm:num_requests_waiting") == 2
     assert value(figures, "vllm:kv_cache_usage_perc") == 0.4
+    observer.preempted(1, now_s=1.1)
+    figures = read(observer)
+    assert value(figures, "vllm:num_requests_running") == 0
+    assert value(figures, "vllm:num_requests_waiting") == 3
+    assert value(figures, "vllm:kv_cache_usage_perc") == 0
     assert value(figures, "paceline_requests_finished_total", reason="stop") == 0
 
 
