@@ -1,12 +1,13 @@
-"""A seeded model of two layers, small enough that a naive forward is the reference."""
+"""Seeded models of two layers, small enough that a naive forward is the reference."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import torch
 
-from paceline.model.config import ModelConfig
+from paceline.model.config import ModelConfig, RopeScaling
 from paceline.model.decoder import CausalLm
 
 TINY = ModelConfig(
@@ -20,6 +21,29 @@ TINY = ModelConfig(
     context_tokens=96,
 )
 
+_LLAMA = msgspec.structs.replace(TINY, family="llama", has_qk_norm=False, is_tied=False)
+FAMILIES: dict[str, ModelConfig] = {
+    "qwen3": TINY,
+    "qwen2": msgspec.structs.replace(_LLAMA, family="qwen2", has_qkv_bias=True, is_tied=True),
+    "llama": msgspec.structs.replace(
+        _LLAMA, rope_scaling=RopeScaling(kind="llama3", factor=4.0, original_context_tokens=32)
+    ),
+    "mistral": msgspec.structs.replace(_LLAMA, family="mistral", sliding_window_tokens=21),
+    "starcoder2": msgspec.structs.replace(
+        TINY,
+        family="starcoder2",
+        norm="layer",
+        ffn="gelu_tanh",
+        has_qk_norm=False,
+        has_qkv_bias=True,
+        has_out_bias=True,
+        has_ffn_bias=True,
+        num_kv_heads=1,
+        sliding_window_tokens=48,
+    ),
+}
+"""One of each family; together they switch every part of ModelConfig both ways."""
+
 
 def tiny_model(config: ModelConfig = TINY, *, seed: int = 0) -> CausalLm:
     """Every matrix is random and large enough that greedy output depends on all of the prompt."""
@@ -29,18 +53,18 @@ def tiny_model(config: ModelConfig = TINY, *, seed: int = 0) -> CausalLm:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.empty_like(parameter).normal_(0.0, 1.0, generator=generator)
-            if "norm" in name:
+            if "norm" in name or name.endswith(".bias"):
                 parameter.add_(noise * 0.2)
-            elif name.endswith(("o_proj.weight", "down_proj.weight")):
+            elif name.endswith(("o_proj.weight", "down_proj.weight", "c_proj.weight")):
                 parameter.copy_(noise * 0.6)
-            elif "embed" in name:
+            elif "embed" in name or "lm_head" in name:
                 parameter.copy_(noise * 0.1)
     return model.eval()
 
 
 @torch.inference_mode()
 def naive_logits(model: CausalLm, ids: list[int]) -> torch.Tensor:
-    """Logits [T, V] of a forward without any cache."""
+    """Logits [T, V] of a forward without any cache; in float64 if `model.double()` is given."""
     return model.logits(model(torch.tensor([ids]))[0])
 
 

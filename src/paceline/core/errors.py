@@ -9,7 +9,8 @@ PacelineError                  message = one sentence: what is wrong, and what t
 │   └── ConfigError            a setting is unknown or out of range
 ├── ArtifactError              a file that a stage wrote is missing, truncated or of another version (exit 3, HTTP 503)
 │   ├── CheckpointError        model folder
-│   └── CorpusError            corpus folder
+│   ├── CorpusError            corpus folder
+│   └── AdapterError           LoRA adapter: damaged, or for another model (engine/errors.py, HTTP 400)
 ├── DownloadError              a source could not be reached (exit 4)
 ├── PortInUseError             another process listens there (exit 5)
 ├── OverloadedError            too much is queued; retry later (HTTP 503 + Retry-After)

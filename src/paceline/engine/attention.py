@@ -9,34 +9,48 @@ Legend: T new rows, H query heads, K key/value heads, G = H/K, D head width, N k
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 BLOCK_ROWS = 128
-"""Query rows handled together in prefill; keys after the block are never touched."""
+"""Query rows handled together in prefill; keys that none of them sees are never touched."""
 
 
-def cached_attention(q_THD: Tensor, keys_KND: Tensor, values_KND: Tensor) -> Tensor:
-    """Return softmax(q k^T, causal) v as [T, H D]; row t sees keys 0 .. N-T+t. q is already scaled."""
+def cached_attention(
+    q_THD: Tensor, keys_KND: Tensor, values_KND: Tensor, *, window: int | None = None
+) -> Tensor:
+    """Return softmax(q k^T, causal) v as [T, H D]. q is already scaled.
+
+    The last key is that of the last row, so row t sees keys 0 .. N-T+t; with a window only the last
+    `window` of these.
+    """
     T, H, D = q_THD.shape
     K, N, _ = keys_KND.shape
     G = H // K
-    if T == 1:
-        q_1KGD = q_THD.view(1, K, G, D)
-        out = F.scaled_dot_product_attention(
-            q_1KGD, keys_KND.unsqueeze(0), values_KND.unsqueeze(0), scale=1.0
-        )
-        return out.reshape(1, H * D)
     q_KTGD = q_THD.view(T, K, G, D).transpose(0, 1)
     blocks: list[Tensor] = []
     for start in range(0, T, BLOCK_ROWS):
         n = min(BLOCK_ROWS, T - start)
         end = N - T + start + n
+        low = 0 if window is None else max(0, end - n + 1 - window)
         q_block = q_KTGD[:, start : start + n].reshape(K, n * G, D)
-        scores = torch.matmul(q_block, keys_KND[:, :end].transpose(-1, -2)).view(K, n, G, end)
-        hidden = torch.ones(n, n, dtype=torch.bool, device=scores.device).triu(1)
-        scores[..., end - n :].masked_fill_(hidden[:, None], float("-inf"))
-        weights = torch.softmax(scores, dim=-1).view(K, n * G, end)
-        out = torch.matmul(weights, values_KND[:, :end])
+        keys = keys_KND[:, low:end]
+        if (
+            keys.dtype == torch.bfloat16
+        ):  # its kernel would copy them transposed, in six times the time
+            keys = keys.contiguous()
+        scores = torch.bmm(q_block, keys.transpose(1, 2))
+        _hide(scores.view(K, n, G, end - low), window)
+        out = torch.bmm(torch.softmax(scores, dim=-1), values_KND[:, low:end])
         blocks.append(out.view(K, n, G, D).transpose(0, 1).reshape(n, H * D))
     return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
+
+
+def _hide(scores_KnGN: Tensor, window: int | None) -> None:
+    """Mask, in place, keys after each row and keys that its window has left behind."""
+    n, N = scores_KnGN.shape[1], scores_KnGN.shape[3]
+    if n > 1:
+        after = torch.ones(n, n, dtype=torch.bool, device=scores_KnGN.device).triu(1)
+        scores_KnGN[..., N - n :].masked_fill_(after[:, None], float("-inf"))
+    if window is not None and window < N:
+        before = torch.ones(n, N, dtype=torch.bool, device=scores_KnGN.device).tril(N - n - window)
+        scores_KnGN.masked_fill_(before[:, None], float("-inf"))

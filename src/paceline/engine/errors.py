@@ -1,13 +1,21 @@
 """What can go wrong inside the engine, besides the errors of `core`.
 
 PacelineError
+├── ArtifactError
+│   └── AdapterError   a LoRA adapter is damaged or made for another model
 ├── StepError          a forward pass failed; the sequences in it are lost, the engine goes on
 └── EngineClosedError  the engine takes no more work
 """
 
 from __future__ import annotations
 
-from paceline.core.errors import PacelineError
+from paceline.core.errors import ArtifactError, PacelineError
+
+
+class AdapterError(ArtifactError):
+    """A LoRA adapter cannot be used with this model."""
+
+    http_status = 400
 
 
 class StepError(PacelineError):
