@@ -10,10 +10,10 @@ import torch
 from paceline.engine.attention import BLOCK_ROWS, cached_attention
 
 
-@pytest.mark.parametrize("num_rows", [1, 2, BLOCK_ROWS, BLOCK_ROWS + 1, 2 * BLOCK_ROWS + 3])
+@pytest.mark.parametrize("num_rows", [1, 2, BLOCK_ROWS, 2 * BLOCK_ROWS + 3])
 @pytest.mark.parametrize("num_cached", [0, 1, 200])
-@pytest.mark.parametrize(("num_heads", "num_kv_heads"), [(2, 1), (4, 2), (3, 3)])
-@pytest.mark.parametrize("window", [None, 1, 100, 250])
+@pytest.mark.parametrize(("num_heads", "num_kv_heads"), [(4, 2), (3, 3)])
+@pytest.mark.parametrize("window", [None, 1, 150])
 def test_equals_the_definition(
     num_rows: int, num_cached: int, num_heads: int, num_kv_heads: int, window: int | None
 ) -> None:

@@ -5,8 +5,8 @@ the factors, initialisations that change the base); what concerns training only 
 
 Legend: R rank, I input width, O output width of a projection.
 
-Source: PEFT 0.17, `tuners/lora/config.py` and `utils/save_and_load.py`; rank and alpha patterns as
-`utils/other.py` (get_pattern_key) matches them.
+Source: PEFT 0.21, `tuners/lora/config.py`; rank and alpha patterns as `get_pattern_key` of
+`utils/other.py` matches them, names only.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ TENSOR_NAME = re.compile(
 )
 V = TypeVar("V", int, float)
 LITERAL_NAME = re.compile(r"[\w.]+")
-CHANGES_BASE = ("pissa", "olora", "corda", "loftq")
-"""Ways to initialise that alter the base weights, so that the factors do not fit the original ones."""
+KEEPS_BASE = (True, False, "gaussian", "eva", "orthogonal")
+"""Values of `init_lora_weights` that leave the base weights alone. The others (pissa, olora, corda,
+loftq, ...) alter them, so that the factors do not fit the original ones."""
 
 
 class PeftConfig(msgspec.Struct, kw_only=True):
@@ -57,10 +58,31 @@ class PeftConfig(msgspec.Struct, kw_only=True):
     use_dora: bool = False
     use_qalora: bool = False
     lora_bias: bool = False
+    use_bdlora: Any = None
+    arrow_config: Any = None
+    kasa_config: Any = None
+    monteclora_config: Any = None
     layer_replication: Any = None
     trainable_token_indices: Any = None
     target_parameters: Any = None
     alora_invocation_tokens: Any = None
+
+
+REFUSED = (
+    "fan_in_fan_out",
+    "use_dora",
+    "use_qalora",
+    "use_bdlora",
+    "lora_bias",
+    "arrow_config",
+    "kasa_config",
+    "monteclora_config",
+    "layer_replication",
+    "trainable_token_indices",
+    "target_parameters",
+    "alora_invocation_tokens",
+)
+"""Fields that must be unset: each adds something that the engine does not compute."""
 
 
 def projection_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
@@ -123,20 +145,12 @@ def _read_config(path: Path) -> PeftConfig:
 
 def _check_config(path: Path, peft: PeftConfig) -> None:
     """Refuse kinds of adapters that the engine would compute wrongly."""
-    start = peft.init_lora_weights.lower() if isinstance(peft.init_lora_weights, str) else ""
     refused = {
         f"peft_type {peft.peft_type!r}": peft.peft_type != "LORA",
         f"bias {peft.bias!r}": peft.bias != "none",
         f"modules_to_save {peft.modules_to_save}": bool(peft.modules_to_save),
-        "fan_in_fan_out": peft.fan_in_fan_out,
-        "use_dora": peft.use_dora,
-        "use_qalora": peft.use_qalora,
-        "lora_bias": peft.lora_bias,
-        "layer_replication": bool(peft.layer_replication),
-        "trainable_token_indices": bool(peft.trainable_token_indices),
-        "target_parameters": bool(peft.target_parameters),
-        "alora_invocation_tokens": peft.alora_invocation_tokens is not None,
-        f"init_lora_weights {start!r}": start.startswith(CHANGES_BASE),
+        f"init_lora_weights {peft.init_lora_weights!r}": peft.init_lora_weights not in KEEPS_BASE,
+        **{field: bool(getattr(peft, field)) for field in REFUSED},
     }
     for what, is_set in refused.items():
         if is_set:
