@@ -1,0 +1,58 @@
+"""Lets Triton's kernels run here: on the GPU where there is one, else in Triton's interpreter on the CPU.
+
+Triton decides when a kernel is defined, by TRITON_INTERPRET. Its own library functions (tl.sum) are
+defined when it is first imported, which another test may have caused, so they are defined anew. The
+variable is put back, because tests of torch.compile share this process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+
+import pytest
+import torch
+
+HAS_TRITON = importlib.util.find_spec("triton") is not None
+
+
+def define_kernels() -> None:
+    """Import the kernels, interpreted unless there is a GPU."""
+    before = os.environ.get("TRITON_INTERPRET")
+    if not torch.cuda.is_available():
+        os.environ["TRITON_INTERPRET"] = "1"
+        for name in ("triton.language.standard", "triton.language"):
+            importlib.reload(importlib.import_module(name))
+    kernels = importlib.import_module("paceline.engine.cuda.kernels")
+    if kernels.IS_INTERPRETED:  # the first launch imports more of Triton
+        kernels.activate(torch.zeros(1, 2), is_gated=True)
+    if before is None:
+        os.environ.pop("TRITON_INTERPRET", None)
+    else:
+        os.environ["TRITON_INTERPRET"] = before
+
+
+if HAS_TRITON:
+    define_kernels()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs kernels where Triton is not installed."""
+    for item in items:
+        if "operators" in getattr(item, "fixturenames", ()) and not HAS_TRITON:
+            item.add_marker(pytest.mark.skip(reason="Triton is not installed"))
+
+
+@pytest.fixture
+def device() -> torch.device:
+    """Where kernels run in these tests."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.fixture
+def operators():
+    """The kernels, as a tuple of operators."""
+    from paceline.engine.cuda import kernels
+
+    return kernels.OPERATORS
