@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -315,13 +314,16 @@ class TokenEngine:
             num_new = [self._commit(*pair) for pair in zip(plan.chunks, picked, strict=True)]
             self._outbox.flush()
         num_rows = sum(len(chunk.rows.token_ids) for chunk in plan.chunks)
-        self.policy.record_step(num_rows, (times.computed_s - times.planned_s) * 1e3)
+        self.policy.record_step(num_rows, (times.picked_s - times.planned_s) * 1e3)
         self._reporter.step(self.num_steps, plan, num_new, times, self._scheduler)
 
     def _commit(self, chunk: Chunk, picked: list[Picked]) -> int:
-        if all(math.isfinite(p.logprob) for p in picked):
+        failed = next((p for p in picked if p.finish is FinishReason.ERROR), None)
+        if failed is None:
             return self._scheduler.commit(chunk, picked)
-        error = StepError("its logits are not numbers; the weights may be damaged")
+        cause = failed.error or "its logits are not numbers; the weights may be damaged"
+        error = StepError(str(cause))
+        error.__cause__ = failed.error
         self._scheduler.finish(chunk.sequence, FinishReason.ERROR, error)
         return 0
 

@@ -28,7 +28,7 @@ from paceline.engine.draft import Draft
 from paceline.engine.fairness import FairShare
 from paceline.engine.params import FinishReason
 from paceline.engine.prefix_cache import PrefixCache, common_tokens
-from paceline.engine.sampler import Draw, Picked
+from paceline.engine.sampler import Draw, Picked, count_accepted
 from paceline.engine.sequence import Lane, Phase, Sequence
 from paceline.engine.speculation import SpeculationPolicy
 from paceline.engine.step import BLOCK_TOKENS, Rows
@@ -181,25 +181,25 @@ class Scheduler:
             return self._commit_scores(chunk, picked)
         num_given = len(chunk.rows.token_ids) - chunk.num_draft_rows
         sequence.num_computed = chunk.rows.start + num_given + max(len(picked) - 1, 0)
-        if chunk.draft:
-            num_accepted = common_tokens(chunk.draft.ids, [p.token_id for p in picked])
-            self.policy.record(chunk.draft.source, len(chunk.draft.ids), num_accepted)
         if not picked:
             self._remember(sequence)
             return 0
-        params = sequence.params
-        is_stop_id = picked[-1].token_id in params.stop_ids
+        end = picked[-1].finish
+        if chunk.draft:
+            num_accepted = count_accepted(chunk.draft.ids, picked)
+            is_cut = end is not None and num_accepted == len(picked)
+            self.policy.record(
+                chunk.draft.source, len(chunk.draft.ids), num_accepted, is_cut=is_cut
+            )
+        is_stop_id = picked[-1].token_id in sequence.params.stop_ids
         kept = picked[:-1] if is_stop_id else picked
         sequence.token_ids += [p.token_id for p in kept]
         if kept:
             sequence.listener.on_tokens(kept)
-        if is_stop_id or (params.stop is not None and params.stop(sequence.output_ids)):
-            self.finish(sequence, FinishReason.STOP)
-        elif (
-            sequence.num_output_tokens >= params.max_tokens
-            or len(sequence.token_ids) >= self.max_tokens
-        ):
-            self.finish(sequence, FinishReason.LENGTH)
+        if end is None and len(sequence.token_ids) >= self.max_tokens:
+            end = FinishReason.LENGTH
+        if end is not None:
+            self.finish(sequence, end)
         else:
             self._remember(sequence)
         return len(kept)
