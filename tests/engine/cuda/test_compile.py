@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from paceline.core.errors import ConfigError
-from paceline.engine.cuda.operators import load_operators
+from paceline.engine.cuda.choose import load_operators
 
 SCRIPT = Path(__file__).with_name("compile_kernels.py")
 
@@ -48,7 +48,7 @@ def test_the_runner_is_imported_without_triton():
     code = (
         "import sys; sys.modules['triton'] = None\n"
         "import torch\n"
-        "from paceline.engine.cuda.runner import load_operators\n"
+        "from paceline.engine.cuda import runner; from paceline.engine.cuda.choose import load_operators\n"
         "print(load_operators('auto', torch.device('cpu')).attend.__module__)"
     )
     assert run_python("-c", code).strip() == "paceline.engine.cuda.reference"

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from paceline.core.errors import ConfigError
-from paceline.engine.cuda.operators import Operators, load_operators
+from paceline.engine.cuda.choose import load_operators
+from paceline.engine.cuda.operators import Operators
 from paceline.engine.cuda.runner import CudaRunner
 from paceline.engine.errors import AdapterError
 from paceline.engine.lora import LoraAdapter, LoraLayer, LoraPair

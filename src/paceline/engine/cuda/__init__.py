@@ -5,6 +5,7 @@
     graphs.py      steps of few rows, recorded once per bucket and replayed
     linear.py      matrices in bfloat16 or fp8, adapters as extra rows
     operators.py   the five fused operators as one tuple, so that a runner does not know who computes them
+    choose.py      which operators a device gets
     kernels/       ... in Triton
     reference.py   ... in plain PyTorch and float32: what they mean, and their slow twin
 

@@ -11,15 +11,9 @@ W blocks of the longest sequence, R rows with logits, V vocabulary.
 # ruff: noqa: N815 - fields are tensors and carry their shape
 from __future__ import annotations
 
-import importlib.util
-from typing import Literal, NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor
-
-from paceline.core.errors import ConfigError
-
-OperatorKind = Literal["auto", "triton", "reference"]
 
 
 class Norm(NamedTuple):
@@ -123,28 +117,3 @@ class Operators(NamedTuple):
     attend: Attend
     activate: Activate
     pick: Pick
-
-
-def load_operators(kind: OperatorKind, device: torch.device) -> Operators:
-    """Return the operators for `device`; auto is Triton on CUDA where it is installed.
-
-    Raises:
-        ConfigError: Triton is asked for and cannot run here.
-    """
-    has_triton = importlib.util.find_spec("triton") is not None
-    if kind == "auto":
-        kind = "triton" if has_triton and device.type == "cuda" else "reference"
-    if kind == "reference":
-        from paceline.engine.cuda import reference
-
-        return reference.OPERATORS
-    if not has_triton:
-        raise ConfigError("Triton is not installed; run `pip install triton` or use 'reference'.")
-    from paceline.engine.cuda import kernels
-
-    if device.type != "cuda" and not kernels.IS_INTERPRETED:
-        raise ConfigError(
-            "Triton kernels need a CUDA device; to interpret them on a CPU, set TRITON_INTERPRET=1 "
-            "before Python starts."
-        )
-    return cast("Operators", kernels.OPERATORS)

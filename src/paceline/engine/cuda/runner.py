@@ -22,14 +22,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from paceline.core.errors import ConfigError
+from paceline.engine.cuda.choose import OperatorKind, load_operators
 from paceline.engine.cuda.graphs import BUCKETS, StepGraphs
-from paceline.engine.cuda.operators import (
-    LayerCache,
-    OperatorKind,
-    Operators,
-    Tiles,
-    load_operators,
-)
+from paceline.engine.cuda.operators import LayerCache, Operators, Tiles
 from paceline.engine.cuda.packing import FEW_ROWS, Layout, StepViews, fill, layout_of
 from paceline.engine.cuda.transfer import HostBuffer
 from paceline.engine.cuda.weights import place_weights

@@ -6,19 +6,24 @@ compile-time constants; the number of rows is the grid, so nothing is compiled a
 
 import os
 
-from triton import knobs
-
 from paceline.engine.cuda.kernels.activation import activate
-from paceline.engine.cuda.kernels.attention import attend
+from paceline.engine.cuda.kernels.attention import IS_INTERPRETED, attend
 from paceline.engine.cuda.kernels.norm import add_norm
 from paceline.engine.cuda.kernels.rotation import rotate_and_store
 from paceline.engine.cuda.kernels.sampling import pick
 from paceline.engine.cuda.operators import Operators
 
-IS_INTERPRETED: bool = knobs.runtime.interpret
-"""Were the kernels made for Triton's interpreter (TRITON_INTERPRET=1), which runs on a CPU?"""
-
 # What Triton 3.9 does anyway, and warns that it will not do for ever: contract a * b + c.
 os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
+
+__all__ = [
+    "IS_INTERPRETED",
+    "OPERATORS",
+    "activate",
+    "add_norm",
+    "attend",
+    "pick",
+    "rotate_and_store",
+]
 
 OPERATORS = Operators(add_norm, rotate_and_store, attend, activate, pick)

@@ -25,7 +25,6 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from triton import knobs
 
 from paceline.engine.cuda.operators import LayerCache, Tiles
 
@@ -33,7 +32,6 @@ KEYS_PER_LOOP = 64
 """Keys handled together: four blocks of the cache."""
 LEAST_ROWS = 16
 """Smallest side of a matrix product on tensor cores."""
-_IS_INTERPRETED: bool = knobs.runtime.interpret
 
 
 @triton.jit
@@ -179,6 +177,10 @@ def join_kernel(
     tl.store(out_ptr + head[:, None] * D + lane[None, :], out, mask=mask)
 
 
+IS_INTERPRETED = not isinstance(attend_kernel, triton.JITFunction)
+"""Were the kernels defined for Triton's interpreter (TRITON_INTERPRET=1), which runs on a CPU?"""
+
+
 def attend(
     q_THD: Tensor, cache: LayerCache, tiles: Tiles, window: int | None, out_TA: Tensor
 ) -> None:
@@ -214,7 +216,7 @@ def attend(
         B=B,
         HAS_WINDOW=window is not None,
         IS_SPLIT=splits > 1,
-        WIDEN=_IS_INTERPRETED,
+        WIDEN=IS_INTERPRETED,
         ROWS=rows,
         KEYS=KEYS_PER_LOOP,
         LANES=lanes,

@@ -21,6 +21,14 @@ HEADS_PER_PROGRAM = 8
 
 
 @triton.jit
+def _weight(q_norm_ptr, k_norm_ptr, is_query, lane, D: tl.constexpr):
+    """Half of the norm's weight of each head."""
+    q_weight = tl.load(q_norm_ptr + lane, mask=lane < D // 2, other=0.0)[None, :]
+    k_weight = tl.load(k_norm_ptr + lane, mask=lane < D // 2, other=0.0)[None, :]
+    return tl.where(is_query, q_weight, k_weight)
+
+
+@triton.jit
 def rotate_and_store_kernel(
     qkv_ptr,
     q_ptr,
@@ -57,13 +65,8 @@ def rotate_and_store_kernel(
     if HAS_NORM:
         square = tl.sum(first * first + second * second, axis=1) / D
         scale = (1.0 / tl.sqrt(square + eps))[:, None]
-        half = lane < D // 2
-        q_first = tl.load(q_norm_ptr + lane, mask=half, other=0.0)[None, :]
-        q_second = tl.load(q_norm_ptr + D // 2 + lane, mask=half, other=0.0)[None, :]
-        k_first = tl.load(k_norm_ptr + lane, mask=half, other=0.0)[None, :]
-        k_second = tl.load(k_norm_ptr + D // 2 + lane, mask=half, other=0.0)[None, :]
-        first = first * scale * tl.where(is_query, q_first, k_first)
-        second = second * scale * tl.where(is_query, q_second, k_second)
+        first *= scale * _weight(q_norm_ptr, k_norm_ptr, is_query, lane, D)
+        second *= scale * _weight(q_norm_ptr + D // 2, k_norm_ptr + D // 2, is_query, lane, D)
 
     position = tl.load(position_ptr + row).to(tl.int64)
     cos = tl.load(cos_ptr + position * D + lane, mask=lane < D // 2, other=0.0)[None, :]
