@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 
-import msgspec
 import pytest
 import torch
 
@@ -17,9 +16,9 @@ from paceline.core.errors import (
 )
 from paceline.engine.engine import TokenEngine
 from paceline.engine.errors import EngineClosedError, StepError
-from paceline.engine.sequence import FinishReason, SamplingParams
+from paceline.engine.params import FinishReason, SamplingParams
 from paceline.engine.stream import Token, TokenStream
-from tests.engine.executors import CONFIG, ScriptedExecutor, held_engine
+from tests.engine.executors import ScriptedExecutor, config_with, held_engine
 from tests.engine.tiny import TINY, assert_greedy, naive_greedy, naive_logprobs, prompt, tiny_model
 
 MODEL = tiny_model()
@@ -27,6 +26,10 @@ MODEL = tiny_model()
 
 async def collect(stream: TokenStream) -> list[Token]:
     return [token async for token in stream]
+
+
+def pairs(tokens: list[Token]) -> list[tuple[int, float]]:
+    return [(token.token_id, token.logprob) for token in tokens]
 
 
 def test_eight_sequences_of_twenty_tokens_take_twenty_steps() -> None:
@@ -40,7 +43,7 @@ def test_eight_sequences_of_twenty_tokens_take_twenty_steps() -> None:
             for ids, stream in zip(prompts, streams, strict=True):
                 tokens = await collect(stream)
                 assert [t.token_id for t in tokens] == naive_greedy(MODEL, ids, 20)
-                assert_greedy(MODEL, ids, tokens)
+                assert_greedy(MODEL, ids, pairs(tokens))
                 assert stream.finish_reason is FinishReason.LENGTH
             assert engine.num_steps == 20 <= 40
 
@@ -91,10 +94,10 @@ def test_a_reader_that_cancels_is_in_no_step_after_the_next() -> None:
 
 def test_waiting_sequences_join_running_ones_and_prefill_mixes_with_decode() -> None:
     log: list[tuple[int, ...]] = []
-    config = msgspec.structs.replace(CONFIG, max_sequences=2, max_prefill_tokens=8)
+    config = config_with(max_sequences=2, max_step_tokens=9, prefill_chunk_tokens=8)
 
     async def main() -> None:
-        executor = ScriptedExecutor(MODEL, config)
+        executor = ScriptedExecutor(MODEL)
         with held_engine(executor, config, on_step=log.append) as (engine, start):
             prompts = [prompt(6, seed=1), prompt(30, seed=2), prompt(5, seed=3)]
             counts = (10, 3, 4)
@@ -108,15 +111,15 @@ def test_waiting_sequences_join_running_ones_and_prefill_mixes_with_decode() -> 
                 assert [t.token_id for t in tokens] == naive_greedy(MODEL, ids, count)
 
     asyncio.run(main())
-    # 1 prefills 6 of 8 rows, 2 gets the other 2 and then 8 a step beside 1's decodes; 3 takes 2's slot.
+    # 1 prefills 6 of 9 rows, 2 gets the other 3 and then 8 a step beside 1's decodes; 3 takes 2's slot.
     assert log == [(1, 2)] * 7 + [(1, 3)] * 3 + [(3,)]
 
 
 def test_max_queued_bounds_the_queue() -> None:
-    config = msgspec.structs.replace(CONFIG, max_sequences=2, max_queued=3, retry_after_ms=70)
+    config = config_with(max_sequences=2, max_queued=3, retry_after_ms=70)
 
     async def main() -> None:
-        with held_engine(ScriptedExecutor(MODEL, config), config) as (engine, start):
+        with held_engine(ScriptedExecutor(MODEL), config) as (engine, start):
             params = SamplingParams(max_tokens=2)
             streams = [engine.submit(prompt(3), params) for _ in range(5)]
             with pytest.raises(OverloadedError) as caught:
@@ -131,10 +134,10 @@ def test_max_queued_bounds_the_queue() -> None:
 
 def test_a_cancelled_waiting_sequence_is_never_computed() -> None:
     log: list[tuple[int, ...]] = []
-    config = msgspec.structs.replace(CONFIG, max_sequences=1)
+    config = config_with(max_sequences=1)
 
     async def main() -> None:
-        executor = ScriptedExecutor(MODEL, config)
+        executor = ScriptedExecutor(MODEL)
         with held_engine(executor, config, on_step=log.append) as (engine, start):
             streams = [engine.submit(prompt(3), SamplingParams(max_tokens=3)) for _ in range(3)]
             streams[1].cancel()
@@ -192,10 +195,10 @@ def test_unusable_prompts_are_refused(ids: list[int]) -> None:
 
 
 def test_a_failing_step_ends_its_sequences_and_nothing_else() -> None:
-    config = msgspec.structs.replace(CONFIG, max_sequences=2)
+    config = config_with(max_sequences=2)
 
     async def main() -> None:
-        executor = ScriptedExecutor(MODEL, config, failing=[3])
+        executor = ScriptedExecutor(MODEL, failing=[3])
         with held_engine(executor, config) as (engine, start):
             streams = [engine.submit(prompt(5, seed=i), SamplingParams()) for i in range(2)]
             waiting = engine.submit(prompt(8), SamplingParams(max_tokens=10))
@@ -270,8 +273,8 @@ def test_close_ends_open_streams_as_cancelled() -> None:
 
 def test_scores_are_the_naive_log_probabilities_and_disturb_no_stream() -> None:
     async def main() -> None:
-        config = msgspec.structs.replace(CONFIG, max_prefill_tokens=10)
-        with held_engine(ScriptedExecutor(MODEL, config), config) as (engine, start):
+        config = config_with(max_sequences=8, max_step_tokens=10, prefill_chunk_tokens=10)
+        with held_engine(ScriptedExecutor(MODEL), config) as (engine, start):
             start.set()
             stream = engine.submit(prompt(8, seed=4), SamplingParams(max_tokens=40))
             ids = prompt(70, seed=5)
@@ -283,7 +286,7 @@ def test_scores_are_the_naive_log_probabilities_and_disturb_no_stream() -> None:
                 assert score == pytest.approx(
                     naive_logprobs(MODEL, ids[:length], ids[length:]), abs=1e-4
                 )
-            assert_greedy(MODEL, prompt(8, seed=4), await collect(stream))
+            assert_greedy(MODEL, prompt(8, seed=4), pairs(await collect(stream)))
             assert engine.score(ids, []) == []
             assert len(engine.score(prompt(90), prompt(6))) == 6
             with pytest.raises(PromptTooLongError):

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from paceline.core.errors import ConfigError, InputError
-from paceline.engine.config import EngineConfig
-from paceline.engine.sequence import FinishReason, Phase, SamplingParams, Sequence
+from paceline.engine.config import EngineConfig, SchedulerConfig
+from paceline.engine.params import FinishReason, SamplingParams
+from paceline.engine.sequence import Phase, Sequence
 from paceline.engine.threads import MAX_THREADS, free_threads, physical_cores
 from tests.engine.drive import Recorder
 
@@ -19,12 +20,14 @@ def test_a_sequence_lives_once() -> None:
     recorder = Recorder()
     sequence = Sequence(1, [5, 6], SamplingParams(), recorder)
     assert sequence.phase is Phase.WAITING
-    sequence.admit(3)
-    sequence.check(10)
+    sequence.admit()
+    sequence.check(10, 16)
     with pytest.raises(AssertionError):
-        sequence.admit(4)
+        sequence.admit()
+    sequence.preempt()
+    sequence.admit()
     sequence.finish(FinishReason.STOP)
-    sequence.check(10)
+    sequence.check(10, 16)
     with pytest.raises(AssertionError, match="finished twice"):
         sequence.finish(FinishReason.LENGTH)
     assert recorder.reasons == [FinishReason.STOP]
@@ -49,12 +52,27 @@ def test_unusable_params(params: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["max_sequences", "max_queued", "max_prefill_tokens", "retry_after_ms", "num_threads"]
+    "field", [f for f in SchedulerConfig.__struct_fields__ if f != "batch_lane_tokens"]
 )
 @pytest.mark.parametrize("value", [0, -1])
 def test_limits_must_be_positive(field: str, value: int) -> None:
     with pytest.raises(ConfigError, match=field):
-        msgspec.structs.replace(EngineConfig(), **{field: value})
+        SchedulerConfig(**{field: value})
+
+
+@pytest.mark.parametrize("field", ["kv_cache_bytes", "num_threads"])
+def test_sizes_must_be_positive(field: str) -> None:
+    with pytest.raises(ConfigError, match=field):
+        msgspec.structs.replace(EngineConfig(), **{field: 0})
+
+
+def test_settings_that_contradict_each_other() -> None:
+    with pytest.raises(ConfigError, match="max_step_tokens"):
+        SchedulerConfig(max_sequences=9, max_step_tokens=8)
+    with pytest.raises(ConfigError, match="dtype"):
+        EngineConfig(executor="native", dtype="float32")
+    with pytest.raises(ConfigError, match="batch_lane_tokens"):
+        SchedulerConfig(batch_lane_tokens=-1)
 
 
 def test_unknown_settings_are_refused() -> None:

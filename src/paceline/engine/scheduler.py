@@ -118,7 +118,8 @@ class Scheduler:
         Raises:
             OverloadedError: the queue is full and no user holds more of it than this one would.
         """
-        if len(self.waiting) >= self.config.max_queued:
+        num_present = len(self.waiting) + len(self.running)
+        if num_present >= self.config.max_sequences + self.config.max_queued:
             self._make_room(sequence.options.user)
         self.waiting[sequence.sequence_id] = sequence
         self._shares.arrive(sequence.options.user)
@@ -126,7 +127,7 @@ class Scheduler:
     def _make_room(self, user: str) -> None:
         """Refuse the newest request of the user with most requests in the queue, or the arriving one."""
         counts = Counter(s.options.user for s in self.waiting.values())
-        greediest, most = counts.most_common(1)[0]
+        greediest, most = counts.most_common(1)[0] if counts else (user, 0)
         error = OverloadedError(queued=len(self.waiting), retry_after_ms=self.config.retry_after_ms)
         if most <= counts[user] + 1:
             raise error
