@@ -14,7 +14,6 @@ from paceline.prompt.fim import (
     encode_end,
     encode_start,
     fim_ids,
-    keep_end,
     render_fim,
     render_plain,
     share_budget,
@@ -52,6 +51,7 @@ def test_render_keeps_the_text_nearest_to_the_cursor(
     tokenizer: Tokenizer, prefix: str, suffix: str, budget: int, order: str
 ) -> None:
     ids = fim_ids(tokenizer)
+    assert ids.middle is not None
     template = FimTemplate(order="spm" if order == "spm" else "psm")
     prompt = render_fim(prefix, suffix, tokenizer, ids, template, max_prompt_tokens=budget)
     assert len(prompt) <= budget
@@ -62,8 +62,10 @@ def test_render_keeps_the_text_nearest_to_the_cursor(
     else:
         cut = prompt.index(ids.suffix)
         got_prefix, got_suffix = prompt[1:cut], prompt[cut + 1 : at]
-    assert keep_end(tokenizer.encode(prefix), len(got_prefix)) == got_prefix
-    assert tokenizer.encode(suffix)[: len(got_suffix)] == got_suffix
+    assert prefix.endswith(tokenizer.decode(got_prefix))
+    assert suffix.startswith(tokenizer.decode(got_suffix))
+    if len(tokenizer.encode(prefix)) + len(tokenizer.encode(suffix)) <= (budget - 3) * 3 // 4:
+        assert tokenizer.decode(got_prefix) + tokenizer.decode(got_suffix) == prefix + suffix
 
 
 def test_only_the_text_near_the_cursor_is_tokenized(tokenizer: Tokenizer) -> None:
@@ -92,6 +94,7 @@ def test_snippets_come_first_whole_or_not_at_all(tokenizer: Tokenizer) -> None:
     prompt = render_fim(
         "p", "s", tokenizer, ids, FimTemplate(), max_prompt_tokens=120, snippets=snippets
     )
+    assert ids.file_sep is not None
     assert prompt[0] == ids.file_sep
     assert prompt.count(ids.file_sep) == 1
     assert "x = 1" in tokenizer.decode(prompt)
@@ -112,7 +115,7 @@ def test_plain_prompts(tokenizer: Tokenizer) -> None:
     long = "return x + 1\n" * 100
     prompt = render_plain(long, tokenizer, ids, max_prompt_tokens=20, is_truncatable=True)
     assert prompt[0] == ids.end
-    assert len(prompt) == 20
+    assert 15 <= len(prompt) <= 20
     with pytest.raises(PromptTooLongError, match="20 tokens"):
         render_plain(long, tokenizer, ids, max_prompt_tokens=20, is_truncatable=False)
     with pytest.raises(EmptyPromptError):

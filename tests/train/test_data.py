@@ -61,6 +61,7 @@ def test_labels_are_the_next_ids_and_sentinels_bear_no_loss(tokenizer: Tokenizer
     assert ids_BT.shape == labels_BT.shape == (50, 256)
     counted = labels_BT[:, :-1] != IGNORED
     assert np.array_equal(labels_BT[:, :-1][counted], ids_BT[:, 1:][counted])
+    assert ids.middle is not None
     assert not np.isin(labels_BT, [ids.prefix, ids.suffix, ids.middle]).any()
     assert counted.mean() > 0.8, "little is padding"
 
@@ -68,6 +69,7 @@ def test_labels_are_the_next_ids_and_sentinels_bear_no_loss(tokenizer: Tokenizer
 def test_every_fim_sample_is_whole_and_reads_back_as_its_source(tokenizer: Tokenizer) -> None:
     rows = RowSource(TEXTS, tokenizer, CONFIG, seed=3)
     ids = fim_ids(tokenizer)
+    assert ids.middle is not None
     num_spm = num_psm = 0
     for index in range(60):
         row = rows.row(index)[0].tolist()

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import msgspec
 
+from paceline.artifacts.hub import fetch_model, is_hub_name
 from paceline.artifacts.manifest import MANIFEST_NAME, Manifest
 from paceline.core.errors import CheckpointError, UnknownModelError
 
@@ -93,9 +94,12 @@ def _default_name(root: Path) -> str:
 def resolve_model(name_or_path: str | None = None) -> ModelFolder:
     """Find a model by name or by path; None is the default one.
 
+    A name of the form `org/name` that is no folder is looked up on the Hugging Face hub (its cache,
+    then the network).
+
     Raises:
         UnknownModelError: no model has that name, and it is no path.
-        CheckpointError: the path is no model folder, or there is no model at all.
+        CheckpointError: the path is no model folder, the hub has none, or there is no model at all.
     """
     models = find_models()
     for model in models:
@@ -110,12 +114,16 @@ def resolve_model(name_or_path: str | None = None) -> ModelFolder:
     if not is_path:
         known = tuple(model.model_id for model in models)
         raise UnknownModelError(model_id=name_or_path, known=known)
+    is_hub = not path.exists() and not path.parent.is_dir() and is_hub_name(name_or_path)
+    if is_hub:
+        path = fetch_model(name_or_path)
     if not is_model_folder(path):
         what = "is no model folder" if path.is_dir() else "is no folder"
         raise CheckpointError(
             f"{path} {what}; give a folder with {CONFIG_NAME}, {TOKENIZER_NAME} and weights."
         )
-    return read_model_folder(path.absolute())
+    folder = read_model_folder(path.absolute())
+    return msgspec.structs.replace(folder, model_id=name_or_path) if is_hub else folder
 
 
 def read_model_folder(path: Path) -> ModelFolder:

@@ -8,6 +8,7 @@ from pathlib import Path
 from paceline.artifacts.manifest import MANIFEST_NAME, Manifest, read_manifest, verify_files
 from paceline.core.errors import CheckpointError
 from paceline.model.checkpoint import load_model
+from paceline.model.config_json import end_token_ids
 from paceline.model.decoder import CausalLm
 from paceline.tokenizer.bpe import FILE_NAME, Tokenizer
 
@@ -17,13 +18,15 @@ MAX_PADDING_SHARE = 0.02
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """All that a generator needs of one folder."""
+    """All that a generator needs of one folder; `prompt.fim.template_for(tokenizer)` gives its prompts."""
 
     folder: Path
     model: CausalLm
     tokenizer: Tokenizer
     manifest: Manifest | None
     """None for a folder that another tool wrote."""
+    end_token_ids: frozenset[int] = frozenset()
+    """Ids that end a text, as `config.json` and `generation_config.json` have them."""
 
 
 def open_model(folder: Path) -> OpenedModel:
@@ -48,4 +51,10 @@ def open_model(folder: Path) -> OpenedModel:
             f"{folder}: the tokenizer has {tokenizer.vocab_size} ids and the weights have "
             f"{model.config.vocab_size}; they are not of one model."
         )
-    return OpenedModel(folder=folder, model=model, tokenizer=tokenizer, manifest=manifest)
+    return OpenedModel(
+        folder=folder,
+        model=model,
+        tokenizer=tokenizer,
+        manifest=manifest,
+        end_token_ids=end_token_ids(folder),
+    )

@@ -1,12 +1,13 @@
-"""Fill-in-the-middle templates: text parts to prompt ids. The one home used by training and serving.
+"""Fill-in-the-middle prompts: text parts to prompt ids. The one home used by training and serving.
 
-    SPM  <|fim_prefix|><|fim_suffix|> suffix <|fim_middle|> prefix [middle <|endoftext|>]
-    PSM  <|fim_prefix|> prefix <|fim_suffix|> suffix <|fim_middle|> [middle <|endoftext|>]
-    plain                                   [<|endoftext|>] prefix
+    SPM    <|fim_prefix|><|fim_suffix|> suffix <|fim_middle|> prefix [middle <|endoftext|>]
+    PSM    <|fim_prefix|> prefix <|fim_suffix|> suffix <|fim_middle|> [middle <|endoftext|>]
+    plain                                     [<|endoftext|>] prefix
 
-SPM is what the editor gets: typing appends to the end of the prompt, so a keystroke changes only its
-last tokens. Prefix, suffix and middle are always tokenized apart, so that training sees the same
-broken words at the cursor as serving makes.
+SPM is what the editor gets of our own models: typing appends to the end of the prompt, so a keystroke
+changes only its last tokens. What other families want is in prompt/templates.py, what of a long text
+is kept, in prompt/cut.py. Prefix, suffix and middle are always tokenized apart, so that training sees
+the same broken words at the cursor as serving makes.
 
 Source: Bavarian et al. 2022, arXiv:2207.14255, §3 and appendix D (SPM variant 2).
 """
@@ -14,73 +15,76 @@ Source: Bavarian et al. 2022, arXiv:2207.14255, §3 and appendix D (SPM variant 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
-
-import msgspec
 
 from paceline.core.errors import EmptyPromptError, PromptTooLongError
 from paceline.core.types import Snippet
-from paceline.tokenizer.bpe import Tokenizer
-from paceline.tokenizer.specials import (
-    END_OF_TEXT,
-    FILE_SEP,
-    FIM_MIDDLE,
-    FIM_PREFIX,
-    FIM_SUFFIX,
+from paceline.prompt.cut import (
+    QUANTUM_TOKENS,
+    cut_end,
+    cut_start,
+    tokenize_end,
+    tokenize_start,
 )
+from paceline.prompt.templates import (
+    TEMPLATES,
+    FimIds,
+    FimTemplate,
+    Order,
+    fim_ids,
+    stop_token_ids,
+    template_for,
+)
+from paceline.tokenizer.bpe import Tokenizer
 
-Order = Literal["spm", "psm"]
-
-CHARS_PER_TOKEN = 6
-"""First guess at the text that fills a budget: tokenizing is the slowest part of a prompt."""
-CUT_MARGIN_TOKENS = 8
-"""Ids next to an arbitrary cut may differ from those of the whole text, so this many are thrown away."""
-
-
-class FimTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How one model family wants its fill-in-the-middle prompts."""
-
-    order: Order = "spm"
-    suffix_share: float = 0.25
-    """Share of the prompt budget that the suffix may always use; more if the prefix is short."""
-    is_healed: bool = True
-    """Is a half-typed word taken back from the end of the prompt and written again by the model?"""
-
-
-class FimIds(msgspec.Struct, frozen=True):
-    """Ids of the sentinels in one vocabulary."""
-
-    end: int
-    prefix: int
-    suffix: int
-    middle: int
-    file_sep: int
-
-
-def fim_ids(tokenizer: Tokenizer) -> FimIds:
-    """Look the sentinels up.
-
-    Raises:
-        CheckpointError: the tokenizer lacks one of them.
-    """
-    names = (END_OF_TEXT, FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE, FILE_SEP)
-    return FimIds(*(tokenizer.special_id(name) for name in names))
+__all__ = [
+    "TEMPLATES",
+    "FimIds",
+    "FimTemplate",
+    "Order",
+    "arrange",
+    "encode_end",
+    "encode_start",
+    "fim_ids",
+    "keep_end",
+    "render_fim",
+    "render_plain",
+    "share_budget",
+    "stop_token_ids",
+    "template_for",
+]
 
 
 def arrange(prefix: Sequence[int], suffix: Sequence[int], ids: FimIds, order: Order) -> list[int]:
     """Place tokenized parts between sentinels; what follows is the middle."""
+    middle = [] if ids.middle is None else [ids.middle]
     if order == "spm":
-        return [ids.prefix, ids.suffix, *suffix, ids.middle, *prefix]
-    return [ids.prefix, *prefix, ids.suffix, *suffix, ids.middle]
+        return [ids.prefix, ids.suffix, *suffix, *middle, *prefix]
+    if order == "suffix_first":
+        return [ids.suffix, *suffix, ids.prefix, *prefix, *middle]
+    return [ids.prefix, *prefix, ids.suffix, *suffix, *middle]
 
 
 def share_budget(
     num_prefix: int, num_suffix: int, budget: int, suffix_share: float
 ) -> tuple[int, int]:
-    """Split `budget` tokens into (prefix, suffix) so that neither wastes what the other could use."""
+    """Split `budget` tokens into (prefix, suffix) so that neither wastes what the other could use.
+
+    Training's samples are filled to the token by it; prompts, whose far ends must hold still, are
+    split by `allot_suffix`.
+    """
     suffix_part = min(num_suffix, int(budget * suffix_share))
     prefix_part = min(num_prefix, budget - suffix_part)
     return prefix_part, min(num_suffix, budget - prefix_part)
+
+
+def allot_suffix(num_prefix: int, budget: int, suffix_share: float) -> int:
+    """Tokens that the suffix may use: its share, or what a short prefix leaves, in whole quanta.
+
+    So a prefix that grows by a token does not shrink the suffix by one.
+    """
+    quantum = max(1, min(QUANTUM_TOKENS, budget // 8))
+    left = max(budget - num_prefix, 0) // quantum * quantum
+    return max(int(budget * suffix_share), left)
 
 
 def keep_end(ids: list[int], count: int) -> list[int]:
@@ -90,24 +94,12 @@ def keep_end(ids: list[int], count: int) -> list[int]:
 
 def encode_end(text: str, tokenizer: Tokenizer, max_tokens: int) -> list[int]:
     """The last `max_tokens` ids of `text`, tokenizing little more of it than that."""
-    num_chars = max_tokens * CHARS_PER_TOKEN
-    while num_chars < len(text):
-        ids = tokenizer.encode(text[len(text) - num_chars :])
-        if len(ids) >= max_tokens + CUT_MARGIN_TOKENS:
-            return keep_end(ids, max_tokens)
-        num_chars = 2 * num_chars + 1
-    return keep_end(tokenizer.encode(text), max_tokens)
+    return keep_end(tokenize_end(text, tokenizer, max_tokens).ids, max_tokens)
 
 
 def encode_start(text: str, tokenizer: Tokenizer, max_tokens: int) -> list[int]:
     """The first `max_tokens` ids of `text`, tokenizing little more of it than that."""
-    num_chars = max_tokens * CHARS_PER_TOKEN
-    while num_chars < len(text):
-        ids = tokenizer.encode(text[:num_chars])
-        if len(ids) >= max_tokens + CUT_MARGIN_TOKENS:
-            return ids[:max_tokens]
-        num_chars = 2 * num_chars + 1
-    return tokenizer.encode(text)[:max_tokens]
+    return tokenize_start(text, tokenizer, max_tokens).ids[:max_tokens]
 
 
 def render_fim(
@@ -122,27 +114,66 @@ def render_fim(
 ) -> list[int]:
     """Return prompt ids of at most `max_prompt_tokens`; far ends of prefix and suffix are cut.
 
+    The same text around the cursor keeps the same far ends while the user types (prompt/cut.py); what
+    is kept of a part that is cut fills at least 3/4 of what it may use, where lines are not longer.
     Snippets come first, whole or not at all, in order, as far as half of the budget reaches.
+
+    Raises:
+        PromptTooLongError: there is no room for the sentinels and one token.
     """
-    budget = max_prompt_tokens - 3
+    start = [] if ids.begin is None else [ids.begin]
+    num_sentinels = len(start) + len(arrange((), (), ids, template.order))
+    budget = max_prompt_tokens - num_sentinels
     if budget < 1:
-        raise PromptTooLongError(prompt_tokens=4, max_tokens=0, context_tokens=max_prompt_tokens)
-    head: list[int] = []
+        raise PromptTooLongError(
+            prompt_tokens=num_sentinels + 1, max_tokens=0, context_tokens=max_prompt_tokens
+        )
+    head = _render_snippets(snippets, tokenizer, ids, template, budget // 2)
+    prefix_ids, suffix_ids = _fit(prefix, suffix, tokenizer, template, budget - len(head))
+    if template.is_snippet_in_prefix:
+        return start + arrange([*head, *prefix_ids], suffix_ids, ids, template.order)
+    return start + head + arrange(prefix_ids, suffix_ids, ids, template.order)
+
+
+def _fit(
+    prefix: str, suffix: str, tokenizer: Tokenizer, template: FimTemplate, budget: int
+) -> tuple[list[int], list[int]]:
+    """Ids of what is kept of both parts."""
+    lead = template.prefix_lead
+    budget = max(budget - len(lead), 0)
+    before = tokenize_end(prefix, tokenizer, budget)
+    after = tokenize_start(suffix, tokenizer, budget)
+    num_suffix = allot_suffix(before.num_tokens, budget, template.suffix_share)
+    if after.is_whole:
+        num_suffix = min(num_suffix, after.num_tokens)
+    _, suffix_ids = cut_start(after, tokenizer, num_suffix)
+    text, prefix_ids = cut_end(before, tokenizer, budget - num_suffix)
+    if lead and text:
+        prefix_ids = keep_end(tokenizer.encode(lead + text), budget - num_suffix + len(lead))
+    return prefix_ids, suffix_ids
+
+
+def _render_snippets(
+    snippets: Sequence[Snippet],
+    tokenizer: Tokenizer,
+    ids: FimIds,
+    template: FimTemplate,
+    max_tokens: int,
+) -> list[int]:
+    separator = [] if ids.file_sep is None else [ids.file_sep]
+    head = [] if ids.repo_sep is None else [ids.repo_sep, *tokenizer.encode("project\n")]
+    tail = separator if template.is_file_separated else []
+    num_before = len(head)
     for snippet in snippets:
-        room = budget // 2 - len(head) - 1
-        piece = encode_start(f"# {snippet.path}\n{snippet.text}\n", tokenizer, room + 1)
+        room = max_tokens - len(head) - len(separator) - len(tail)
+        if room < 1:
+            break
+        text = template.snippet_form.format(path=snippet.path, text=snippet.text)
+        piece = encode_start(text, tokenizer, room + 1)
         if len(piece) > room:
             break
-        head += [ids.file_sep, *piece]
-    budget -= len(head)
-    prefix_ids = encode_end(prefix, tokenizer, budget)
-    suffix_ids = encode_start(suffix, tokenizer, budget)
-    num_prefix, num_suffix = share_budget(
-        len(prefix_ids), len(suffix_ids), budget, template.suffix_share
-    )
-    return head + arrange(
-        keep_end(prefix_ids, num_prefix), suffix_ids[:num_suffix], ids, template.order
-    )
+        head += [*separator, *piece]
+    return [*head, *tail] if len(head) > num_before else []
 
 
 def render_plain(
@@ -153,7 +184,7 @@ def render_plain(
     max_prompt_tokens: int,
     is_truncatable: bool,
 ) -> list[int]:
-    """Return ids for left-to-right continuation of `prefix`, after one end-of-text id.
+    """Return ids for left-to-right continuation of `prefix`, after one id that starts a text.
 
     Raises:
         EmptyPromptError: `prefix` is empty.
@@ -162,10 +193,11 @@ def render_plain(
     if not prefix:
         raise EmptyPromptError
     if is_truncatable:
-        return [ids.end, *encode_end(prefix, tokenizer, max_prompt_tokens - 1)]
+        part = tokenize_end(prefix, tokenizer, max_prompt_tokens - 1)
+        return [ids.start, *cut_end(part, tokenizer, max_prompt_tokens - 1)[1]]
     body = tokenizer.encode(prefix)
     if len(body) + 1 > max_prompt_tokens:
         raise PromptTooLongError(
             prompt_tokens=len(body) + 1, max_tokens=0, context_tokens=max_prompt_tokens
         )
-    return [ids.end, *body]
+    return [ids.start, *body]

@@ -44,7 +44,8 @@ class RowSource:
         """
         self._texts, self._tokenizer, self._config, self._seed = texts, tokenizer, config, seed
         self._ids = fim_ids(tokenizer)
-        self._sentinels = (self._ids.prefix, self._ids.suffix, self._ids.middle)
+        placed = (self._ids.prefix, self._ids.suffix, self._ids.middle)
+        self._sentinels = [token_id for token_id in placed if token_id is not None]
         self._window_chars = int(config.row_tokens * CHARS_PER_TOKEN)
         windows = [
             (index, start)

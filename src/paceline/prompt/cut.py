@@ -1,0 +1,159 @@
+"""Where a text that is too long for its budget is cut, so that the cut stays while the user types.
+
+    given   |..........................................................| cursor
+    kept              ^ cut: any of the line starts that leave 3/4 .. 4/4 of the budget
+
+A prefix cache compares prompts from their beginning, so a far end that moves by a token with every
+keystroke makes it useless. The cut is chosen by content, not by count: of the possible line starts,
+the one whose hash (of the line and the next) is least. It stays the least until it is pushed out of
+the range or a smaller one enters, whatever else changes and wherever the client's own window starts.
+
+Source: content-defined chunking, as in Muthitacharoen et al. 2001 (LBFS), by the local minimum.
+"""
+
+from __future__ import annotations
+
+import zlib
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from paceline.tokenizer.bpe import Tokenizer
+
+CHARS_PER_TOKEN = 6
+"""First guess at the text that fills a budget: tokenizing is the slowest part of a prompt."""
+CUT_MARGIN_TOKENS = 8
+"""Ids next to an arbitrary cut may differ from those of the whole text, so this many are thrown away."""
+QUANTUM_TOKENS = 64
+QUANTUM_CHARS = 3 * QUANTUM_TOKENS
+
+
+class Part(NamedTuple):
+    """One end of a text, tokenized."""
+
+    text: str
+    ids: list[int]
+    starts: list[int]
+    """Where each id begins in `text`, in code points."""
+    is_whole: bool
+    """Is nothing of the given text missing?"""
+    line_chars: int = 0
+    """Characters of the line in which `text` begins that stand before it."""
+
+    @property
+    def num_tokens(self) -> int:
+        """A lower bound, if it is not whole."""
+        return len(self.ids)
+
+
+def tokenize_end(text: str, tokenizer: Tokenizer, min_tokens: int) -> Part:
+    """Tokenize the end of `text`: more than `min_tokens` ids, or all there are."""
+    return _tokenize(text, tokenizer, min_tokens, is_end=True)
+
+
+def tokenize_start(text: str, tokenizer: Tokenizer, min_tokens: int) -> Part:
+    """Tokenize the start of `text`: more than `min_tokens` ids, or all there are."""
+    return _tokenize(text, tokenizer, min_tokens, is_end=False)
+
+
+def _tokenize(text: str, tokenizer: Tokenizer, min_tokens: int, *, is_end: bool) -> Part:
+    num_chars = min_tokens * CHARS_PER_TOKEN + 1
+    while num_chars < len(text):
+        piece = text[len(text) - num_chars :] if is_end else text[:num_chars]
+        ids, starts = tokenizer.encode_with_starts(piece)
+        if len(ids) >= min_tokens + CUT_MARGIN_TOKENS:
+            skipped = len(text) - num_chars if is_end else 0
+            line_start = text.rfind("\n", 0, skipped) + 1
+            return Part(piece, ids, starts, False, skipped - line_start)
+        num_chars = 2 * num_chars + 1
+    return Part(text, *tokenizer.encode_with_starts(text), True)
+
+
+def cut_end(part: Part, tokenizer: Tokenizer, max_tokens: int) -> tuple[str, list[int]]:
+    """The end of a text that fills 3/4 to 4/4 of `max_tokens`, or all if it fits; with its ids."""
+    if part.is_whole and part.num_tokens <= max_tokens:
+        return part.text, part.ids
+    if max_tokens < 1:
+        return "", []
+    first = _first_start(part, max_tokens)
+    last = part.starts[part.num_tokens - (3 * max_tokens + 3) // 4]
+    chosen = _least(part.text, _line_starts(part.text, first, last))
+    if chosen is not None:
+        ids = _ids_from(part, chosen, tokenizer)
+        if len(ids) <= max_tokens:
+            return part.text[chosen:], ids
+    return _cut_long_line(part, first, tokenizer, max_tokens)
+
+
+def cut_start(part: Part, tokenizer: Tokenizer, max_tokens: int) -> tuple[str, list[int]]:
+    """The start of a text that fills 3/4 to 4/4 of `max_tokens`, or all if it fits; with its ids."""
+    if part.is_whole and part.num_tokens <= max_tokens:
+        return part.text, part.ids
+    if max_tokens < 1:
+        return "", []
+    first = part.starts[(3 * max_tokens) // 4]
+    last = part.starts[max_tokens]
+    chosen = _least(part.text, _line_starts(part.text, first, last))
+    if chosen is not None:
+        index = bisect_left(part.starts, chosen)
+        is_aligned = part.starts[index] == chosen
+        ids = part.ids[:index] if is_aligned else tokenizer.encode(part.text[:chosen])
+        if len(ids) <= max_tokens:
+            return part.text[:chosen], ids
+    return part.text[:last], part.ids[: bisect_left(part.starts, last)]
+
+
+def _first_start(part: Part, max_tokens: int) -> int:
+    """The first place from which at most `max_tokens` ids follow, between two characters."""
+    start = part.starts[part.num_tokens - max_tokens]
+    is_split = part.num_tokens > max_tokens and part.starts[-max_tokens - 1] == start
+    return start + 1 if is_split else start
+
+
+def _ids_from(part: Part, start: int, tokenizer: Tokenizer) -> list[int]:
+    """Ids of the text from `start`; as they are, if one begins there."""
+    index = bisect_left(part.starts, start)
+    is_aligned = index < part.num_tokens and part.starts[index] == start
+    return part.ids[index:] if is_aligned else tokenizer.encode(part.text[start:])
+
+
+def _line_starts(text: str, first: int, last: int) -> Iterable[int]:
+    """Starts of lines between `first` and `last`, both included, that are not blank.
+
+    Before a blank line the line break would be torn from its token.
+    """
+    at = text.find("\n", max(first - 1, 0), last) + 1
+    while at > 0:
+        line_end = text.find("\n", at)
+        if text[at : line_end if line_end >= 0 else None].strip():
+            yield at
+        at = text.find("\n", at, last) + 1
+
+
+def _least(text: str, starts: Iterable[int]) -> int | None:
+    """The start with the least hash of its line and the next; of equals, the first."""
+    return min(starts, key=lambda start: _hash_of_lines(text, start), default=None)
+
+
+def _hash_of_lines(text: str, start: int) -> int:
+    line_end = text.find("\n", start)
+    next_end = text.find("\n", line_end + 1) if line_end >= 0 else -1
+    return zlib.crc32(text[start : next_end if next_end >= 0 else None].encode("utf-8", "replace"))
+
+
+def _cut_long_line(
+    part: Part, first: int, tokenizer: Tokenizer, max_tokens: int
+) -> tuple[str, list[int]]:
+    """Cut inside a line, at a multiple of a quantum from its start.
+
+    The quantum is halved where it would cost more than half of the budget (several ids a character).
+    """
+    line_start = part.text.rfind("\n", 0, first) + 1 or -part.line_chars
+    quantum = QUANTUM_CHARS
+    while True:
+        start = line_start + -(-(first - line_start) // quantum) * quantum
+        while len(ids := tokenizer.encode(part.text[start:])) > max_tokens:
+            start += quantum
+        if quantum == 1 or 2 * len(ids) >= max_tokens:
+            return part.text[start:], ids
+        quantum //= 2
