@@ -1,8 +1,9 @@
 """How fast steps are: prefill, and decoding at batch 1, 4 and 8, against a model without a cache.
 
-    python benchmarks/engine_steps.py [MODEL_FOLDER] [--threads 1] [--dtype auto] [--rounds 5]
+    python benchmarks/engine_steps.py [MODEL_FOLDER] [--shape llama_62m] [--threads 1] [--dtype auto] [--rounds 5]
 
-Without a folder a random model of the tiny-cpu shape (6.5 M parameters) is measured. Both sides run
+Without a folder a random model is measured: of the tiny-cpu shape (6.5 M parameters) or, with
+`--shape llama_62m`, of the one that the peers were measured with. Both sides run
 in turn in one process on the same weights: `naive` is `CausalLm` computing the whole sequence anew,
 in float32. Wall time is the median of the rounds. CPU time is that of all threads of the process, the
 least of the rounds: on a shared machine it says more of the code, and the ratio is taken from it.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -21,24 +23,37 @@ from typing import NamedTuple
 
 import torch
 
-from paceline.engine.config import EngineConfig
-from paceline.engine.runner import Runner
-from paceline.engine.scheduler import Rows
+from paceline.engine.step import BLOCK_TOKENS, Rows
 from paceline.engine.threads import free_threads
+from paceline.engine.torch_runner import TorchRunner
 from paceline.model.checkpoint import load_model
 from paceline.model.config import ModelConfig
 from paceline.model.decoder import CausalLm
 
-TINY_CPU = ModelConfig(
-    vocab_size=8192,
-    hidden_size=256,
-    num_layers=6,
-    num_heads=2,
-    num_kv_heads=1,
-    head_dim=128,
-    ffn_size=704,
-    context_tokens=1024,
-)
+SHAPES = {
+    "tiny_cpu": ModelConfig(
+        vocab_size=8192,
+        hidden_size=256,
+        num_layers=6,
+        num_heads=2,
+        num_kv_heads=1,
+        head_dim=128,
+        ffn_size=704,
+        context_tokens=1024,
+    ),
+    "llama_62m": ModelConfig(
+        vocab_size=16384,
+        hidden_size=640,
+        num_layers=12,
+        num_heads=10,
+        num_kv_heads=2,
+        head_dim=64,
+        ffn_size=1728,
+        context_tokens=2048,
+        family="llama",
+        has_qk_norm=False,
+    ),
+}
 BATCHES = (1, 4, 8)
 DECODE_STEPS = 16
 
@@ -50,30 +65,40 @@ def random_ids(count: int, vocab_size: int) -> list[int]:
 
 
 class EngineSide:
-    """Steps of the engine's runner."""
+    """Steps of the engine's executor in plain PyTorch; block tables are shuffled, as after much use."""
 
-    def __init__(self, model: CausalLm, config: EngineConfig, prompt_ids: list[int]) -> None:
-        self._runner = Runner(model, config)
-        self._chunk = config.max_prefill_tokens
+    def __init__(
+        self, model: CausalLm, prompt_ids: list[int], *, dtype: str, chunk: int, num_threads: int
+    ) -> None:
+        per_sequence = -(-(len(prompt_ids) + DECODE_STEPS) // BLOCK_TOKENS)
+        num_blocks = per_sequence * max(BATCHES)
+        self._runner = TorchRunner(
+            model, num_blocks=num_blocks, device="cpu", dtype=dtype, num_threads=num_threads
+        )
+        blocks = list(range(num_blocks))
+        random.Random(0).shuffle(blocks)
+        self._tables = [
+            blocks[i * per_sequence : (i + 1) * per_sequence] for i in range(max(BATCHES))
+        ]
+        self._chunk = chunk
         self._prompt_ids = prompt_ids
-        self.dtypes = f"{self._runner.few_dtype} / {self._runner.many_dtype}"
+        numbers = self._runner.numbers
+        self.numbers = f"{'int8 + ' if numbers.has_int8 else ''}{numbers.narrow}"
         self._runner.warm_up()
-        for slot in range(max(BATCHES)):
-            self.prefill(slot)
 
     def prefill(self, slot: int = 0) -> None:
         """Compute the prompt, in chunks as the engine does."""
         for start in range(0, len(self._prompt_ids), self._chunk):
             ids = self._prompt_ids[start : start + self._chunk]
             is_last = start + len(ids) == len(self._prompt_ids)
-            self._runner.forward([Rows(slot, start, ids, int(is_last))])
+            self._runner.forward([Rows(self._tables[slot], start, ids, int(is_last))])
 
     def decode(self, batch: int) -> None:
         """DECODE_STEPS greedy steps of `batch` sequences after the prompt."""
         ids = [0] * batch
         for step in range(DECODE_STEPS):
             position = len(self._prompt_ids) + step
-            rows = [Rows(slot, position, [ids[slot]], 1) for slot in range(batch)]
+            rows = [Rows(self._tables[i], position, [ids[i]], 1) for i in range(batch)]
             ids = self._runner.forward(rows).argmax(-1).tolist()
 
 
@@ -137,28 +162,31 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--shape", choices=SHAPES, default="tiny_cpu", help="without a folder")
     parser.add_argument("--threads", type=int, default=free_threads())
-    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
+    parser.add_argument(
+        "--dtype", choices=("auto", "float64", "float32", "bfloat16"), default="auto"
+    )
     parser.add_argument("--prompt-tokens", type=int, default=512)
-    parser.add_argument("--chunk", type=int, default=EngineConfig().max_prefill_tokens)
+    parser.add_argument("--chunk", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.folder is None:
-        model = CausalLm(TINY_CPU)
+        model = CausalLm(SHAPES[args.shape])
         model.initialise(0)
     else:
         model = load_model(args.folder)
     prompt_ids = random_ids(args.prompt_tokens, model.config.vocab_size)
-    config = EngineConfig(
-        max_sequences=max(BATCHES), device="cpu", dtype=args.dtype, max_prefill_tokens=args.chunk
+    engine = EngineSide(
+        model, prompt_ids, dtype=args.dtype, chunk=args.chunk, num_threads=args.threads
     )
-    engine, naive = EngineSide(model, config, prompt_ids), NaiveSide(model, prompt_ids)
+    naive = NaiveSide(model, prompt_ids)
     print(
-        f"{args.folder or 'random weights'}, {model.config.num_parameters / 1e6:.1f} M parameters; "
+        f"{args.folder or args.shape + ', random weights'}, {model.config.num_parameters / 1e6:.1f} M parameters; "
         f"{platform.machine()} CPU ({torch.backends.cpu.get_cpu_capability()}), {args.threads} thread(s), "
         f"load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, torch {torch.__version__}\n"
-        f"engine in {engine.dtypes} (few / many rows), prompt {args.prompt_tokens} tokens in chunks of "
+        f"engine in {engine.numbers}, prompt {args.prompt_tokens} tokens in chunks of "
         f"{args.chunk}; naive in float32"
     )
     naive.prefill()
