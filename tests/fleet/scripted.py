@@ -13,13 +13,20 @@ from torch import Tensor
 
 from paceline.engine.config import EngineConfig
 from paceline.engine.engine import TokenEngine
-from paceline.engine.scheduler import Rows
+from paceline.engine.lora import LoraAdapter
+from paceline.engine.speculation import SpeculationConfig
+from paceline.engine.step import Rows
 from paceline.fleet.folder import OpenedModel
 from paceline.fleet.local import LocalGenerator
 from paceline.prompt.fim import FimTemplate
 from tests.fleet.model_folder import CONTEXT_TOKENS, small_model, small_tokenizer
 
-CONFIG = EngineConfig(device="cpu", dtype="float32", num_threads=1)
+CONFIG = EngineConfig(
+    device="cpu",
+    dtype="float32",
+    num_threads=1,
+    speculation=SpeculationConfig(is_enabled=False),
+)
 
 
 class ScriptExecutor:
@@ -35,12 +42,19 @@ class ScriptExecutor:
         self._held_step = held_step
         self.context_tokens = CONTEXT_TOKENS
         self.vocab_size = vocab_size
-        self.num_slots = CONFIG.max_sequences
+        self.num_blocks, self.block_bytes, self.weight_bytes, self.num_threads = 100, 1, 1, 1
         self.steps: list[list[Rows]] = []
         self._script = list(script)
-        self._num_said = [0] * self.num_slots
+        self._num_said_at: dict[int, int] = {}
+        """How many tokens had been said when the next position was this one."""
 
     def warm_up(self) -> None:
+        pass
+
+    def copy_blocks(self, pairs: Sequence[tuple[int, int]]) -> None:
+        pass
+
+    def set_adapter(self, adapter: int, lora: LoraAdapter | None) -> None:
         pass
 
     def forward(self, step: Sequence[Rows]) -> Tensor:
@@ -50,11 +64,11 @@ class ScriptExecutor:
             self.go.wait()
         said: list[int] = []
         for rows in step:
-            if rows.start == 0:
-                self._num_said[rows.slot] = 0
             if rows.num_logit_rows:
-                said.append(self._script[min(self._num_said[rows.slot], len(self._script) - 1)])
-                self._num_said[rows.slot] += 1
+                is_decode = len(rows.token_ids) == 1
+                count = self._num_said_at.get(rows.start, 0) if is_decode else 0
+                said.append(self._script[min(count, len(self._script) - 1)])
+                self._num_said_at[rows.end] = count + 1
         logits_RV = torch.zeros(len(said), self.vocab_size)
         logits_RV[torch.arange(len(said)), said] = 20.0
         return logits_RV

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from paceline.engine.config import EngineConfig
 from paceline.engine.engine import TokenEngine
+from paceline.engine.executors import open_executor
 from paceline.fleet.folder import OpenedModel
 from paceline.fleet.healing import Healing, TokenTable, heal
 from paceline.fleet.local import LocalGenerator
@@ -121,7 +122,8 @@ def model(tokenizer: Tokenizer) -> CausalLm:
 @pytest.fixture
 def generator(model: CausalLm, tokenizer: Tokenizer) -> Iterator[LocalGenerator]:
     opened = OpenedModel(folder=Path(), model=model, tokenizer=tokenizer, manifest=None)
-    engine = TokenEngine.for_model(model, EngineConfig(dtype="float32", num_threads=1))
+    config = EngineConfig(dtype="float32", num_threads=1)
+    engine = TokenEngine(open_executor(model, config), config)
     generator = LocalGenerator(opened, engine, model_id="m")
     yield generator
     generator.close()

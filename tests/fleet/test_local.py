@@ -250,7 +250,8 @@ def test_a_long_prompt_is_cut_or_refused(generator: LocalGenerator, suffix: str 
     prefix = "value = first + second\n" * 40
     params = GenerateParams(max_tokens=28)
     cut = asyncio.run(collect(generator, PromptParts(prefix=prefix, suffix=suffix), params))
-    assert cut[0].prompt_tokens == CONTEXT_TOKENS - 28 - 1
+    room = CONTEXT_TOKENS - 28 - 1  # a far end that stays where it is may leave some of it unused
+    assert room / 2 <= cut[0].prompt_tokens <= room
     less = GenerateParams(max_tokens=28, max_prompt_tokens=50)
     cut = asyncio.run(collect(generator, PromptParts(prefix=prefix, suffix=suffix), less))
     assert cut[0].prompt_tokens == 50

@@ -90,8 +90,8 @@ class LiveText:
         """
         self._num_readers += 1
         try:
-            num_chars = 0
-            index = 0
+            num_chars = index = 0
+            is_first = True
             while True:
                 while index == len(self._chunks) and not self.is_done:
                     await self._advance(index)
@@ -106,20 +106,22 @@ class LiveText:
                 fresh = chunk.text[max(len(typed) - num_chars, 0) :]
                 num_chars += len(chunk.text)
                 if fresh or chunk.finish_reason is not None:
-                    yield self._marked(chunk, fresh)
+                    yield self._marked(chunk, fresh, is_first=is_first)
+                    is_first = False
         finally:
             self._num_readers -= 1
             if not self._num_readers and not self.is_done:
                 self.stream.cancel()
 
-    def _marked(self, chunk: TextChunk, text: str) -> TextChunk:
+    def _marked(self, chunk: TextChunk, text: str, *, is_first: bool) -> TextChunk:
+        """A chunk as one reader sees it: tokens whose text it has typed itself do not count."""
         is_cut = len(text) < len(chunk.text)
         return replace(
             chunk,
             text=text,
-            num_tokens=chunk.num_tokens if text or not is_cut else 0,
-            prompt_tokens=self.prompt_tokens,
-            cached_tokens=self.stream.cached_tokens or 0,
+            num_tokens=0 if is_cut and not text else chunk.num_tokens,
+            prompt_tokens=self.prompt_tokens if is_first else 0,
+            cached_tokens=(self.stream.cached_tokens or 0) if is_first else 0,
         )
 
     async def _advance(self, index: int) -> None:
