@@ -254,7 +254,7 @@ def test_a_long_prompt_is_cut_or_refused(generator: LocalGenerator, suffix: str 
     assert room / 2 <= cut[0].prompt_tokens <= room
     less = GenerateParams(max_tokens=28, max_prompt_tokens=50)
     cut = asyncio.run(collect(generator, PromptParts(prefix=prefix, suffix=suffix), less))
-    assert cut[0].prompt_tokens == 50
+    assert 25 <= cut[0].prompt_tokens <= 50
     whole = PromptParts(prefix=prefix, suffix=suffix, is_truncatable=False)
     with pytest.raises(PromptTooLongError) as caught:
         asyncio.run(collect(generator, whole, params))
