@@ -8,6 +8,10 @@ keystroke makes it useless. The cut is chosen by content, not by count: of the p
 the one whose hash (of the line and the next) is least. It stays the least until it is pushed out of
 the range or a smaller one enters, whatever else changes and wherever the client's own window starts.
 
+Sizes are taken at the start of the line that is being typed, plus that line in whole quanta: the number
+of its ids goes up and down with each keystroke, and a range that moved back and forth with it would
+drop and take up the same line start again and again.
+
 Source: content-defined chunking, as in Muthitacharoen et al. 2001 (LBFS), by the local minimum.
 """
 
@@ -16,6 +20,7 @@ from __future__ import annotations
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterable
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from paceline.tokenizer.bpe import Tokenizer
@@ -26,6 +31,7 @@ CUT_MARGIN_TOKENS = 8
 """Ids next to an arbitrary cut may differ from those of the whole text, so this many are thrown away."""
 QUANTUM_TOKENS = 64
 QUANTUM_CHARS = 3 * QUANTUM_TOKENS
+LINE_QUANTUM_TOKENS = 32
 
 
 class Part(NamedTuple):
@@ -45,6 +51,27 @@ class Part(NamedTuple):
         """A lower bound, if it is not whole."""
         return len(self.ids)
 
+    @property
+    def num_before_line(self) -> int:
+        """Ids before the last line, the one that is being typed."""
+        return bisect_left(self.starts, self.text.rfind("\n") + 1)
+
+    def num_steady(self, max_tokens: int) -> int:
+        """No less than `num_tokens`, and the same for many keystrokes: the last line in whole quanta."""
+        return self.num_before_line + self._line_quanta(max_tokens)
+
+    def _line_quanta(self, max_tokens: int) -> int:
+        quantum = max(1, min(LINE_QUANTUM_TOKENS, max_tokens // 8))
+        return -(-(self.num_tokens - self.num_before_line + 1) // quantum) * quantum
+
+    def steady_range(self, max_tokens: int) -> tuple[int, int] | None:
+        """Where an end of 3/4 to 4/4 of `max_tokens` may begin; None if the last line takes half."""
+        room = max_tokens - self._line_quanta(max_tokens)
+        if 2 * room < max_tokens or room >= self.num_before_line:
+            return None
+        before = self.num_before_line
+        return self.starts[before - room], self.starts[before - (3 * room + 3) // 4]
+
 
 def tokenize_end(text: str, tokenizer: Tokenizer, min_tokens: int) -> Part:
     """Tokenize the end of `text`: more than `min_tokens` ids, or all there are."""
@@ -58,15 +85,22 @@ def tokenize_start(text: str, tokenizer: Tokenizer, min_tokens: int) -> Part:
 
 def _tokenize(text: str, tokenizer: Tokenizer, min_tokens: int, *, is_end: bool) -> Part:
     num_chars = min_tokens * CHARS_PER_TOKEN + 1
+    encode = tokenizer.encode_with_starts if is_end else partial(_encode_again, tokenizer)
     while num_chars < len(text):
         piece = text[len(text) - num_chars :] if is_end else text[:num_chars]
-        ids, starts = tokenizer.encode_with_starts(piece)
+        ids, starts = encode(piece)
         if len(ids) >= min_tokens + CUT_MARGIN_TOKENS:
             skipped = len(text) - num_chars if is_end else 0
             line_start = text.rfind("\n", 0, skipped) + 1
             return Part(piece, ids, starts, False, skipped - line_start)
         num_chars = 2 * num_chars + 1
-    return Part(text, *tokenizer.encode_with_starts(text), True)
+    return Part(text, *encode(text), True)
+
+
+@lru_cache(maxsize=16)
+def _encode_again(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[int]]:
+    """Starts are those of suffixes, which stay the same from keystroke to keystroke."""
+    return tokenizer.encode_with_starts(text)
 
 
 def cut_end(part: Part, tokenizer: Tokenizer, max_tokens: int) -> tuple[str, list[int]]:
@@ -75,14 +109,13 @@ def cut_end(part: Part, tokenizer: Tokenizer, max_tokens: int) -> tuple[str, lis
         return part.text, part.ids
     if max_tokens < 1:
         return "", []
-    first = _first_start(part, max_tokens)
-    last = part.starts[part.num_tokens - (3 * max_tokens + 3) // 4]
-    chosen = _least(part.text, _line_starts(part.text, first, last))
+    bounds = part.steady_range(max_tokens)
+    chosen = _least(part.text, _line_starts(part.text, *bounds)) if bounds else None
     if chosen is not None:
         ids = _ids_from(part, chosen, tokenizer)
         if len(ids) <= max_tokens:
             return part.text[chosen:], ids
-    return _cut_long_line(part, first, tokenizer, max_tokens)
+    return _cut_long_line(part, _first_start(part, max_tokens), tokenizer, max_tokens)
 
 
 def cut_start(part: Part, tokenizer: Tokenizer, max_tokens: int) -> tuple[str, list[int]]:

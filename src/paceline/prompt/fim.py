@@ -143,8 +143,11 @@ def _fit(
     budget = max(budget - len(lead), 0)
     before = tokenize_end(prefix, tokenizer, budget)
     after = tokenize_start(suffix, tokenizer, budget)
-    num_suffix = allot_suffix(before.num_tokens, budget, template.suffix_share)
-    if after.is_whole:
+    num_suffix = allot_suffix(before.num_steady(budget), budget, template.suffix_share)
+    is_whole = before.is_whole and after.is_whole
+    if is_whole and before.num_tokens + after.num_tokens <= budget:
+        num_suffix = after.num_tokens
+    elif after.is_whole:
         num_suffix = min(num_suffix, after.num_tokens)
     _, suffix_ids = cut_start(after, tokenizer, num_suffix)
     text, prefix_ids = cut_end(before, tokenizer, budget - num_suffix)
