@@ -10,7 +10,13 @@ from collections.abc import AsyncGenerator, Sequence
 import msgspec
 
 from paceline.core.errors import EmptyPromptError, UnknownModelError
-from paceline.generate.types import GenerateParams, ModelInfo, PromptParts, TextChunk
+from paceline.generate.types import (
+    GenerateParams,
+    ModelInfo,
+    PromptParts,
+    TextChunk,
+    TokenDetail,
+)
 
 
 class FakeClock:
@@ -40,8 +46,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 class FakeGenerator:
     """A TextGenerator that answers every prompt with the same scripted pieces, one token each.
 
-    It obeys `max_tokens` and `stop` as the Protocol says: text from a stop string on is never returned,
-    not even the part of it that ends an earlier piece.
+    It obeys `max_tokens`, `stop`, `stop_when` and `num_top_logprobs` as the Protocol says: text from a
+    stop string on is never returned, not even the part of it that ends an earlier piece. A token's k-th
+    alternative is `alt{k}`. What asks for time or for a choice among ids is only recorded.
     """
 
     def __init__(
@@ -66,7 +73,7 @@ class FakeGenerator:
         chosen = known[0] if model_id is None else model_id
         if chosen not in known:
             raise UnknownModelError(model_id=chosen, known=known)
-        if not parts.prefix and not parts.suffix:
+        if not (parts.prefix or parts.suffix or parts.prompt_ids):
             raise EmptyPromptError
         self.calls.append(Call(parts=parts, params=params, model_id=chosen))
         chunks = self._chunks(parts, params)
@@ -87,14 +94,28 @@ class FakeGenerator:
         start = 0
         for piece in pieces:
             if start < end:
-                chunks.append(TextChunk(text=piece[: end - start], num_tokens=1, logprob=-0.5))
+                detail = _detail(piece, params.num_top_logprobs)
+                chunks.append(
+                    TextChunk(text=piece[: end - start], num_tokens=1, logprob=-0.5, tokens=detail)
+                )
             start += len(piece)
+            if params.stop_when is not None and params.stop_when(text[: min(start, end)]):
+                is_stopped = True
+                break
+        num_ids = len(parts.prompt_ids or ())
         last = TextChunk(
             text="",
-            prompt_tokens=len(f"{parts.prefix}{parts.suffix or ''}".encode()),
+            prompt_tokens=num_ids or len(f"{parts.prefix}{parts.suffix or ''}".encode()),
             finish_reason="stop" if is_stopped else "length",
         )
         return [*chunks, last]
+
+
+def _detail(piece: str, num_top_logprobs: int | None) -> tuple[TokenDetail, ...]:
+    if num_top_logprobs is None:
+        return ()
+    alternatives = tuple((f"alt{k}", -1.0 - k) for k in range(1, num_top_logprobs + 1))
+    return (TokenDetail(piece, -0.5, alternatives),)
 
 
 class ByteTokenizer:

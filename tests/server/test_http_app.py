@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, Iterator
 from html import unescape
 from typing import Any
@@ -56,7 +57,16 @@ FIELDS = st.sampled_from(
     [
         *("prompt", "suffix", "model", "max_tokens", "temperature", "top_p", "stop", "seed", "n"),
         *("stream", "stream_options", "logit_bias", "input_prefix", "input_suffix", "input_extra"),
-        *("n_predict", "mode", "response_fields"),
+        *(
+            "n_predict",
+            "mode",
+            "response_fields",
+            "t_max_predict_ms",
+            "top_k",
+            "min_p",
+            "ignore_eos",
+        ),
+        *("session_id", "document_id", "lane", "logprobs", "user"),
     ]
 )
 VALUES = st.recursive(
@@ -149,7 +159,7 @@ TOO_LONG = PromptTooLongError(prompt_tokens=900, max_tokens=16, context_tokens=5
     ("error", "status", "code"),
     [
         (TOO_LONG, 400, "context_length_exceeded"),
-        (OverloadedError(queued=9, retry_after_ms=1500), 503, "overloaded"),
+        (OverloadedError(queued=9, retry_after_ms=1500), 429, "overloaded"),
         (CheckpointError("The weights are damaged; copy them again."), 503, "checkpoint"),
         (RuntimeError("secret code"), 500, "internal"),
     ],
@@ -164,6 +174,26 @@ def test_every_failure_has_its_status(path: str, error: Exception, status: int, 
         assert error_of(response)["message"] == str(error)
     if isinstance(error, OverloadedError):
         assert response.headers["retry-after"] == "2"
+
+
+@pytest.mark.parametrize(("ms", "seconds"), [(0, "1"), (1, "1"), (1000, "1"), (1001, "2")])
+def test_overload_says_when_to_come_back(ms: int, seconds: str) -> None:
+    error = OverloadedError(queued=9, retry_after_ms=ms)
+    body = {"prompt": "a", "stream": True}
+    response = client_of(failing(error)).post("/v1/completions", json=body)
+    assert (response.status_code, response.headers["retry-after"]) == (429, seconds)
+    assert error_of(response)["type"] == "server_error"  # the same request may succeed later
+
+
+@pytest.mark.parametrize("field", ["stop", "input_extra", "response_fields", "prompt"])
+def test_a_long_list_of_nonsense_is_refused_at_its_first_item(field: str) -> None:
+    path = "/v1/completions" if field == "prompt" else "/infill"
+    body = b'{"input_prefix": "a", "%s": [%s5.5]}' % (field.encode(), b"5.5," * 100_000)
+    started = time.process_time()
+    response = client_of(FakeGenerator()).post(path, content=body, headers=JSON)
+    assert time.process_time() - started < 2  # it was 100 times that of an error for each item
+    assert response.status_code == 400
+    assert error_of(response)["param"].split(".")[0] == field
 
 
 def test_a_failure_inside_a_stream_is_an_event() -> None:
@@ -194,27 +224,30 @@ def test_log_has_one_line_for_each_request_and_no_code(caplog: pytest.LogCapture
 class Endless(FakeGenerator):
     """Writes for ever; knows when it was closed."""
 
-    is_closed = False
+    num_open = num_opened = 0
 
     async def stream(
         self, parts: PromptParts, params: GenerateParams, *, model_id: str | None = None
     ) -> AsyncGenerator[TextChunk, None]:
+        self.num_open += 1
+        self.num_opened += 1
         try:
             while True:
                 await asyncio.sleep(0)
                 yield TextChunk(text="x", num_tokens=1)
         finally:
-            self.is_closed = True
+            self.num_open -= 1
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/infill"])
 @pytest.mark.parametrize("is_streamed", [True, False])
-def test_a_client_that_leaves_ends_the_work(path: str, is_streamed: bool) -> None:
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_client_that_leaves_ends_the_work(path: str, is_streamed: bool, n: int) -> None:
     """Speaks ASGI itself: sends a body, then the disconnect, and waits for the app to end."""
     generator = Endless()
     app = create_app(generator, Service(generator))
     stream = b"true" if is_streamed else b"false"
-    body = b'{"prompt": "a", "input_prefix": "a", "stream": %s}' % stream
+    body = b'{"prompt": "a", "input_prefix": "a", "stream": %s, "n": %d}' % (stream, n)
     scope: dict[str, Any] = {
         "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
         "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"",
@@ -232,4 +265,5 @@ def test_a_client_that_leaves_ends_the_work(path: str, is_streamed: bool) -> Non
         await asyncio.sleep(0)
 
     asyncio.run(asyncio.wait_for(app(scope, receive, send), 60))  # type: ignore[arg-type]
-    assert generator.is_closed
+    assert generator.num_opened == (1 if path == "/infill" else n)
+    assert generator.num_open == 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
+from paceline.complete.config import CompleteConfig
 from paceline.core.types import Snippet
-from paceline.generate.types import PromptParts
+from paceline.generate.types import GenerateParams, PromptParts, Session, TextChunk
 from tests.fakes import FakeGenerator
 from tests.server.http import client_of, error_of, events_of
 
@@ -65,13 +67,56 @@ def test_llama_vim_finds_its_content_by_pattern() -> None:
     assert (call.params.max_tokens, call.params.temperature) == (128, 0.0)
 
 
-def test_warm_up_is_answered_without_work() -> None:
+def test_warm_up_computes_the_prompt_and_answers_nothing() -> None:
     generator = FakeGenerator()
-    body = LLAMA_VIM | {"n_predict": 0, "prompt": "", "response_fields": [""]}
-    response = client_of(generator).post("/infill", json=body)
+    body = LLAMA_VIM | {"n_predict": 0, "session_id": "s"}
+    response = client_of(generator).post("/infill", json=body | {"response_fields": ["content"]})
     assert response.status_code == 200
-    assert response.json() == {}
+    assert response.json() == {"content": ""}
+    (call,) = generator.calls
+    assert call.parts.prefix == "def f(x):\n    "
+    params = call.params
+    assert (params.max_tokens, params.lane, params.session) == (1, "batch", None)
+
+
+def test_warm_up_of_pieces_alone_is_what_llama_vim_sends_while_idle() -> None:
+    generator = FakeGenerator()
+    client = client_of(generator)
+    body = {"input_prefix": "", "input_suffix": "", "prompt": "", "n_predict": 0}
+    assert client.post("/infill", json=body).json()["tokens_evaluated"] == 0
     assert generator.calls == []
+    extra = {"input_extra": LLAMA_VIM["input_extra"]}
+    assert client.post("/infill", json=body | extra).json()["content"] == ""
+    assert [call.parts.snippets[0].text for call in generator.calls] == ["x = 1"]
+
+
+def test_session_limit_and_sampling_arrive() -> None:
+    generator = FakeGenerator()
+    client = client_of(generator)
+    sampling = {"top_k": 5, "top_p": 0.5, "min_p": 0.1}
+    body = {"input_prefix": "x = ", "session_id": "s", "document_id": "d", "t_max_predict_ms": 70}
+    for more in (sampling | {"temperature": 1.0}, sampling, {"t_max_predict_ms": 0, "top_k": -1}):
+        assert client.post("/infill", json=body | more).status_code == 200
+    drawn, greedy, untimed = (call.params for call in generator.calls)
+    assert (drawn.session, drawn.user_id) == (Session("s", "d"), "s")
+    assert (drawn.max_latency_ms, untimed.max_latency_ms) == (70, CompleteConfig().max_latency_ms)
+    assert (drawn.top_k, drawn.top_p, drawn.min_p) == (5, 0.5, 0.1)
+    assert (greedy.top_k, greedy.top_p, greedy.min_p) == (None, 1.0, 0.0)
+    assert client.post("/infill", json={"input_prefix": "x", "session_id": "s"}).status_code == 200
+    assert generator.calls[-1].params.session == Session("s")
+
+
+def test_a_superseded_request_shows_nothing_and_says_why() -> None:
+    class Superseded(FakeGenerator):
+        async def stream(
+            self, parts: PromptParts, params: GenerateParams, *, model_id: str | None = None
+        ) -> AsyncGenerator[TextChunk, None]:
+            yield TextChunk(text="half a li", num_tokens=2, finish_reason="superseded")
+
+    reply = client_of(Superseded()).post("/infill", json={"input_prefix": "x = "}).json()
+    assert (reply["content"], reply["stop_type"]) == ("", "none")
+    assert reply["paceline"]["drop_reason"] == "superseded"
+    assert reply["paceline"]["finish_reason"] == "superseded"
 
 
 def test_whole_reply_says_why_nothing_is_shown() -> None:
@@ -84,6 +129,7 @@ def test_whole_reply_says_why_nothing_is_shown() -> None:
     assert reply["paceline"]["drop_reason"] == "blank"
     assert reply["paceline"]["mode"] == "single_line"
     assert reply["paceline"]["latency_ms"] >= 0
+    assert reply["paceline"]["mean_logprob"] == -0.5
 
 
 def test_null_fields_can_be_selected() -> None:
@@ -119,7 +165,9 @@ def test_stream_of_nothing_is_one_event() -> None:
     [
         ("input_prefix", 1), ("input_suffix", None), ("prompt", []), ("n_predict", "x"),
         ("mode", "whole_file"), ("input_extra", [{"text": 5}]), ("stop", "x"), ("temperature", 9),
-        ("response_fields", "content"), ("input_extra", "x"),
+        ("response_fields", "content"), ("input_extra", "x"), ("top_k", "x"), ("top_p", 1.5),
+        ("min_p", -0.1), ("t_max_predict_ms", "x"), ("session_id", 5), ("session_id", "s" * 257),
+        ("document_id", "d"),
     ],
 )  # fmt: skip
 def test_wrong_types_are_refused_by_name(field: str, value: object) -> None:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from paceline.core.errors import ConfigError
+from paceline.engine.config import ExecutorName
+
+if TYPE_CHECKING:
+    from paceline.cli.wiring import Served
+
+MAX_KV_CACHE_MB = 2**20
+_ADAPTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +31,36 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8012,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=256, help="CPU threads of one step; else as many as cores are free."
+        ),
+    ] = None,
+    kv_cache_mb: Annotated[
+        int | None,
+        typer.Option(
+            "--kv-cache-mb",
+            min=1,
+            max=MAX_KV_CACHE_MB,
+            help="Memory for what has been read: running requests and the cache of old ones. Else 512.",
+        ),
+    ] = None,
+    executor: Annotated[
+        ExecutorName,
+        typer.Option(help="What computes: auto takes the fastest that this machine has."),
+    ] = "auto",
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER",
+            help="A LoRA adapter, served as the model MODEL:NAME; may be given several times.",
+        ),
+    ] = None,
+    is_speculation_off: Annotated[
+        bool,
+        typer.Option("--no-speculation", help="Never draft tokens ahead; for measurements."),
+    ] = False,
 ) -> None:
     """Complete code for your editors, and in the browser, until Ctrl+C.
 
@@ -29,34 +71,66 @@ def serve(
 
     [cyan]paceline serve[/cyan]
     [cyan]paceline serve --model ./runs/train/model --port 9000[/cyan]
+    [cyan]paceline serve --adapter mine=./runs/lora --threads 4[/cyan]
     """
     from paceline.server.run import bind, stop_cleanly_on_signals
     from paceline.server.run import serve as serve_app
 
     stop_cleanly_on_signals()
+    adapters = parse_adapters(adapter or [])
     listener = bind(host, port)
     with listener:
-        from paceline.cli.wiring import open_app
+        from paceline.cli.wiring import engine_config, open_app
 
-        with open_app(model) as (app, info):
+        config = engine_config(
+            num_threads=threads,
+            kv_cache_mb=kv_cache_mb,
+            executor=executor,
+            is_speculating=not is_speculation_off,
+        )
+        with open_app(model, config=config, adapters=adapters) as (app, served):
             name = f"[{host}]" if ":" in host else host
-            _print_panel(f"http://{name}:{listener.getsockname()[1]}", info.model_id)
+            _print_panel(f"http://{name}:{listener.getsockname()[1]}", served)
             serve_app(app, listener)
 
 
-def _print_panel(address: str, model_id: str) -> None:
+def parse_adapters(options: Sequence[str]) -> dict[str, Path]:
+    """Read `NAME=FOLDER` options to folders by name.
+
+    Raises:
+        ConfigError: one is not of that form, or a name comes twice.
+    """
+    adapters: dict[str, Path] = {}
+    for option in options:
+        name, _, folder = option.partition("=")
+        if not (_ADAPTER_NAME.fullmatch(name) and folder):
+            raise ConfigError(
+                f"--adapter {option!r} is not NAME=FOLDER; a name has letters, digits and . _ - only."
+            )
+        if name in adapters:
+            raise ConfigError(f"--adapter {name!r} is given twice; choose another name for one.")
+        adapters[name] = Path(folder)
+    return adapters
+
+
+def _print_panel(address: str, served: Served) -> None:
     from rich.console import Console
     from rich.panel import Panel
     from rich.text import Text
 
     console = Console(highlight=False)
     if not console.is_terminal:
-        typer.echo(f"Paceline serves {model_id} on {address} (/docs for editors); Ctrl+C stops it.")
+        device = f" with {served.device}" if served.device else ""
+        typer.echo(
+            f"Paceline serves {', '.join(served.model_ids)} on {address}{device} "
+            "(/docs for editors); Ctrl+C stops it."
+        )
         return
     lines = Text.assemble(
         ("Playground  ", "dim"), (address, "bold cyan"), "\n",
         ("For editors ", "dim"), (f"{address}/docs", "cyan"), "\n",
-        ("Model       ", "dim"), model_id, "\n\n",
+        ("Model       ", "dim"), "\n            ".join(served.model_ids), "\n",
+        ("Computed by ", "dim"), served.device or "this machine", "\n\n",
         ("Press Ctrl+C to stop", "dim"),
     )  # fmt: skip
     console.print(Panel(lines, title="Paceline", title_align="left", expand=False, padding=(1, 2)))

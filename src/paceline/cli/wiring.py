@@ -5,10 +5,10 @@ Torch is reached from here alone, and only inside functions, so that `paceline -
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -17,16 +17,55 @@ if TYPE_CHECKING:
     from paceline.complete.service import Completion
     from paceline.core.progress import Progress
     from paceline.core.types import Cursor
+    from paceline.engine.config import EngineConfig, ExecutorName
     from paceline.fleet.local import LocalGenerator
-    from paceline.generate.types import ModelInfo
     from paceline.train.config import TrainConfig
 
+NO_ADAPTERS: Mapping[str, Path] = {}
 
-def open_generator(name_or_path: str | None) -> closing[LocalGenerator]:
-    """Load a model (None is the default one) as a TextGenerator; leaving the context unloads it.
+
+class Served(NamedTuple):
+    """What the command line tells of a server that is ready."""
+
+    model_ids: tuple[str, ...]
+    device: str
+    """What computes, in words; empty if the generator does not say."""
+
+
+def engine_config(
+    *,
+    num_threads: int | None,
+    kv_cache_mb: int | None,
+    executor: ExecutorName,
+    is_speculating: bool,
+) -> EngineConfig:
+    """The engine's settings from the command line's; None leaves a choice to the engine."""
+    from paceline.engine.config import EngineConfig
+    from paceline.engine.speculation import SpeculationConfig
+
+    default = EngineConfig()
+    return EngineConfig(
+        num_threads=num_threads,
+        kv_cache_bytes=default.kv_cache_bytes if kv_cache_mb is None else kv_cache_mb * 2**20,
+        executor=executor,
+        speculation=SpeculationConfig(is_enabled=is_speculating),
+    )
+
+
+def open_generator(
+    name_or_path: str | None,
+    *,
+    config: EngineConfig | None = None,
+    adapters: Mapping[str, Path] = NO_ADAPTERS,
+) -> closing[LocalGenerator]:
+    """Load a model (None is the default one) and adapters of it, by name, as a TextGenerator.
+
+    Leaving the context unloads them.
 
     Raises:
         UnknownModelError, CheckpointError: there is no such model, or it is damaged.
+        AdapterError: an adapter is damaged, or made for another model.
+        ConfigError: this machine has no such executor.
     """
     from paceline.artifacts.registry import resolve_model
 
@@ -35,19 +74,34 @@ def open_generator(name_or_path: str | None) -> closing[LocalGenerator]:
     from paceline.fleet.local import LocalGenerator
 
     generator = LocalGenerator.load(
-        folder.path, model_id=folder.model_id, engine_config=EngineConfig()
+        folder.path, model_id=folder.model_id, engine_config=config or EngineConfig()
     )
+    try:
+        for name, adapter in adapters.items():
+            generator.load_adapter(adapter, name=name)
+    except BaseException:
+        generator.close()
+        raise
     return closing(generator)
 
 
 @contextmanager
-def open_app(name_or_path: str | None) -> Generator[tuple[FastAPI, ModelInfo]]:
-    """Load a model and yield the HTTP app that serves it."""
+def open_app(
+    name_or_path: str | None,
+    *,
+    config: EngineConfig | None = None,
+    adapters: Mapping[str, Path] = NO_ADAPTERS,
+) -> Generator[tuple[FastAPI, Served]]:
+    """Load a model and yield the HTTP app that serves it. Raises as `open_generator`."""
     from paceline.complete.service import Service
     from paceline.server.app import create_app
 
-    with open_generator(name_or_path) as generator:
-        yield create_app(generator, Service(generator)), generator.models[0]
+    with open_generator(name_or_path, config=config, adapters=adapters) as generator:
+        served = Served(
+            tuple(info.model_id for info in generator.models),
+            str(getattr(generator, "device_line", "")),
+        )
+        yield create_app(generator, Service(generator)), served
 
 
 async def complete_once(

@@ -22,6 +22,9 @@ class CompleteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     max_suffix_chars: int = 8_192
     max_latency_ms: float | None = 5_000.0
     """What has been written by then is the completion; None waits for as long as it takes."""
+    backstop_ms: float = 50.0
+    """So much later than that the service stops waiting for a generator that keeps no deadline; one
+    that does ends at the step before."""
 
     def __post_init__(self) -> None:
         counts = (
@@ -36,6 +39,8 @@ class CompleteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ConfigError("Every limit of a completion must be at least 1.")
         if self.max_latency_ms is not None and self.max_latency_ms <= 0:
             raise ConfigError("max_latency_ms must be positive.")
+        if self.backstop_ms < 0:
+            raise ConfigError("backstop_ms must be 0 or more.")
 
     def max_tokens(self, mode: Mode) -> int:
         """Longest completion of `mode`."""

@@ -13,7 +13,7 @@ PacelineError                  message = one sentence: what is wrong, and what t
 │   └── AdapterError           LoRA adapter: damaged, or for another model (engine/errors.py, HTTP 400)
 ├── DownloadError              a source could not be reached (exit 4)
 ├── PortInUseError             another process listens there (exit 5)
-├── OverloadedError            too much is queued; retry later (HTTP 503 + Retry-After)
+├── OverloadedError            too much is queued; retry later (HTTP 429 + Retry-After)
 ├── StepError                  the engine failed in a step (engine/errors.py, HTTP 500)
 ├── EngineClosedError          the engine is shut down (engine/errors.py, HTTP 503)
 └── FileSystemError            full disk or unusable folder (cli/errors.py, exit 6)
@@ -114,7 +114,7 @@ class PortInUseError(PacelineError):
 class OverloadedError(PacelineError):
     """More work is queued than can be answered in time."""
 
-    http_status = 503
+    http_status = 429
 
     def __init__(self, *, queued: int, retry_after_ms: int) -> None:
         super().__init__(f"{queued} requests are queued; retry after {retry_after_ms} ms.")

@@ -61,7 +61,7 @@ def create_app(generator: TextGenerator, service: Service) -> FastAPI:
         return HTMLResponse(page, headers=DOCS_HEADERS)
 
     app.include_router(create_openai_router(generator))
-    app.include_router(create_llama_router(service, default_model_id))
+    app.include_router(create_llama_router(service))
     app.include_router(create_metrics_router(generator))
     app.include_router(create_debug_router(generator))
     app.include_router(create_playground_router())

@@ -46,7 +46,8 @@ class ErrorDetail(BaseModel):
 
     message: str = Field(description="One sentence for a person.")
     type: str = Field(
-        description="`invalid_request_error` if the request must change, else `server_error`."
+        description="`invalid_request_error` if the request must change, else `server_error`: "
+        "then the same request may succeed later."
     )
     param: str | None = Field(None, description="The field that is wrong, if one is.")
     code: str | None = Field(None, description="A name for programs, such as `model_not_found`.")
@@ -71,16 +72,21 @@ def error_response(
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
     """One failure in the common form."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
+    is_theirs = status < 500 and status != OverloadedError.http_status
+    kind = "invalid_request_error" if is_theirs else "server_error"
     detail = ErrorDetail(message=message, type=kind, param=param, code=code)
     return JSONResponse(ErrorBody(error=detail).model_dump(), status, headers)
 
 
 def response_for(error: PacelineError) -> JSONResponse:
-    """Translate an expected failure: its class decides status and code."""
+    """Translate an expected failure: its class decides status and code.
+
+    Overload is 429 with Retry-After in whole seconds (RFC 9110, section 10.2.3); OpenAI's clients
+    wait for that long and ask again by themselves.
+    """
     headers: dict[str, str] = {}
     if isinstance(error, OverloadedError):
-        headers["Retry-After"] = str(math.ceil(error.retry_after_ms / 1000))
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_ms / 1000)))
     return error_response(error.http_status, str(error), code=code_of(error), headers=headers)
 
 

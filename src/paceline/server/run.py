@@ -18,6 +18,9 @@ from paceline.server.middleware import is_loopback
 
 SHUTDOWN_S = 2
 """Running requests get this long to finish after Ctrl+C."""
+SWITCH_INTERVAL_S = 0.0005
+"""The event loop and the engine's thread share Python's lock: one that wants it waits for this long, at
+most, while the other computes. Python's own 5 ms is half of a short completion."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -59,7 +62,11 @@ def stop_cleanly_on_signals() -> None:
 
 
 def serve(app: FastAPI, listener: socket.socket) -> None:
-    """Serve `app` until a signal; running requests may finish. Never returns before."""
+    """Serve `app` until a signal; running requests may finish. Never returns before.
+
+    uvloop and httptools are used if they are installed: 0.1 ms of CPU less for a request of 0.4 ms.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("paceline").setLevel(logging.INFO)
     config = uvicorn.Config(

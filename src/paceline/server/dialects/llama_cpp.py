@@ -1,11 +1,13 @@
 """llama.cpp's `/infill`, as llama.vim and llama.vscode speak it; served by the completion brain.
 
 The cursor stands between `input_prefix` + `prompt` and `input_suffix`. The reply is compact JSON:
-llama.vim looks for `"content":"` and silently ignores a space after the colon. `n_predict` 0 asks to
-warm a cache; it is answered at once. Temperature is 0 unless the client sets it.
+llama.vim looks for `"content":"` and silently ignores a space after the colon. `n_predict` 0 warms the
+cache: the prompt is computed, where nothing else waits, and the answer is empty. Temperature is 0 unless
+the client sets it, and only then are top_k, top_p and min_p read.
 
-Beyond the protocol: the request may name a `mode`, and the reply has `paceline` with the reason why
-nothing is shown. `docs` below says which fields are read; all others are accepted and ignored.
+Beyond the protocol: the request may name a `mode`, and a `session_id` with a `document_id`, whose newest
+request supersedes older ones; the reply has `paceline` with the reason why nothing is shown. The fields
+of InfillRequest are read; all others are accepted and ignored.
 """
 
 from __future__ import annotations
@@ -16,16 +18,37 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from paceline.complete.modes import Mode
 from paceline.complete.service import CompleteRequest, Completion, Service
 from paceline.core.types import Cursor, Document, Snippet
+from paceline.generate.types import FinishReason
 from paceline.server.errors import ErrorBody
-from paceline.server.fields import MAX_SEED, CodeText
+from paceline.server.fields import (
+    MAX_SEED,
+    CodeText,
+    MinP,
+    NameText,
+    TopK,
+    TopP,
+    require_session,
+    to_session,
+    to_top_k,
+)
 from paceline.server.streaming import SseResponse, run_while_connected
 
-STOP_TYPES = {"stop": "eos", "length": "limit", "deadline": "limit", "cancelled": "limit"}
+STOP_TYPES: dict[FinishReason, str] = {
+    "stop": "eos",
+    "length": "limit",
+    "deadline": "limit",
+    "cancelled": "none",
+    "superseded": "none",
+}
+"""llama.cpp's words; `none` is its word for an answer that did not come to an end."""
+
+
+Texts = Annotated[list[CodeText], Field(fail_fast=True)]
 
 
 class ExtraText(BaseModel):
@@ -38,7 +61,7 @@ class ExtraText(BaseModel):
 
 
 class InfillRequest(BaseModel):
-    """Text around a cursor. Sampler, slot and cache fields of llama.cpp are accepted and ignored."""
+    """Text around a cursor. Other sampler, slot and cache fields of llama.cpp are accepted and ignored."""
 
     model_config = ConfigDict(
         extra="ignore",
@@ -56,7 +79,9 @@ class InfillRequest(BaseModel):
     input_prefix: CodeText = Field("", description="Text before the cursor's line.")
     input_suffix: CodeText = Field("", description="Text after the cursor.")
     prompt: CodeText = Field("", description="Text between `input_prefix` and the cursor.")
-    input_extra: list[ExtraText] = Field([], description="Pieces of other files, best first.")
+    input_extra: Annotated[list[ExtraText], Field(fail_fast=True)] = Field(
+        [], description="Pieces of other files, best first."
+    )
     n_predict: int | None = Field(
         None, description="Most tokens; 0 only warms the cache; negative or absent: the mode's own."
     )
@@ -67,13 +92,34 @@ class InfillRequest(BaseModel):
     seed: Annotated[int, Field(ge=-MAX_SEED, le=MAX_SEED)] | None = Field(
         None, description="Of the sampling; negative or absent: fresh."
     )
-    stop: list[str] | None = Field(None, description="The completion ends before any of these.")
+    top_k: TopK | None = Field(
+        None, description="Draw from so many most probable tokens; read if temperature is above 0."
+    )
+    top_p: TopP | None = Field(
+        None,
+        description="Draw from the tokens that reach this share; read if temperature is above 0.",
+    )
+    min_p: MinP | None = Field(
+        None,
+        description="Smallest share of the most probable one's; read if temperature is above 0.",
+    )
+    stop: Texts | None = Field(None, description="The completion ends before any of these.")
     stream: bool | None = Field(False, description="Send server-sent events.")
-    t_max_predict_ms: float | None = Field(None, description="Accepted and ignored.")
-    response_fields: list[str] | None = Field(
+    t_max_predict_ms: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
+        None,
+        description="If above 0: what is written so long after the request came is the completion.",
+    )
+    session_id: NameText | None = Field(
+        None,
+        description="Ours: this editor; its newest request for a document supersedes older ones.",
+    )
+    document_id: NameText | None = Field(None, description="Ours: which document of the session.")
+    response_fields: Texts | None = Field(
         None, description="Only these fields; `timings/prompt_n` is that one inside `timings`."
     )
     model: str | None = Field(None, description="A name from GET /v1/models; empty: the default.")
+
+    _check_document_id = field_validator("document_id")(require_session)
 
 
 class Timings(BaseModel):
@@ -94,6 +140,10 @@ class PacelineNote(BaseModel):
     drop_reason: str | None = Field(description="Why `content` is empty; null if it is not.")
     mode: Mode
     latency_ms: float
+    finish_reason: FinishReason = Field(description="Why the model wrote no more.")
+    mean_logprob: float | None = Field(
+        description="Natural log-probability per token written; null if none was."
+    )
 
 
 class InfillReply(BaseModel):
@@ -118,6 +168,8 @@ def to_request(body: InfillRequest) -> CompleteRequest:
     prefix = body.input_prefix + body.prompt
     document = Document(path="", text=prefix + body.input_suffix)
     is_limited = body.n_predict is not None and body.n_predict > 0
+    is_timed = body.t_max_predict_ms is not None and body.t_max_predict_ms > 0
+    is_drawn = bool(body.temperature)
     return CompleteRequest(
         cursor=Cursor(document=document, offset=len(prefix)),
         mode=body.mode,
@@ -128,15 +180,23 @@ def to_request(body: InfillRequest) -> CompleteRequest:
         ),
         model_id=body.model or None,
         max_tokens=body.n_predict if is_limited else None,
+        max_latency_ms=body.t_max_predict_ms if is_timed else None,
         temperature=body.temperature or 0.0,
+        top_k=to_top_k(body.top_k) if is_drawn else None,
+        top_p=body.top_p if is_drawn and body.top_p is not None else 1.0,
+        min_p=body.min_p if is_drawn and body.min_p is not None else 0.0,
         stop=tuple(text for text in body.stop or () if text),
         seed=None if body.seed is None or body.seed < 0 else body.seed,
+        session=to_session(body.session_id, body.document_id),
+        user_id=body.session_id or "",
     )
 
 
 def to_reply(completion: Completion) -> InfillReply:
     """Translate a completion."""
     predicted_ms = max(completion.latency_ms - completion.ttft_ms, 0.0)
+    computed_tokens = completion.prompt_tokens - completion.cached_tokens
+    mean_logprob = completion.mean_logprob
     return InfillReply(
         content=completion.text,
         model=completion.model_id,
@@ -146,9 +206,9 @@ def to_reply(completion: Completion) -> InfillReply:
         stop_type=STOP_TYPES[completion.finish_reason],
         timings=Timings(
             cache_n=completion.cached_tokens,
-            prompt_n=completion.prompt_tokens - completion.cached_tokens,
+            prompt_n=computed_tokens,
             prompt_ms=round(completion.ttft_ms, 3),
-            prompt_per_second=_rate(completion.prompt_tokens, completion.ttft_ms),
+            prompt_per_second=_rate(computed_tokens, completion.ttft_ms),
             predicted_n=completion.num_tokens,
             predicted_ms=round(predicted_ms, 3),
             predicted_per_second=_rate(completion.num_tokens, predicted_ms),
@@ -157,6 +217,8 @@ def to_reply(completion: Completion) -> InfillReply:
             drop_reason=completion.drop.reason if completion.drop else None,
             mode=completion.mode,
             latency_ms=round(completion.latency_ms, 3),
+            finish_reason=completion.finish_reason,
+            mean_logprob=None if mean_logprob is None else round(mean_logprob, 4),
         ),
     )
 
@@ -181,41 +243,22 @@ def _find(value: Any, keys: list[str]) -> list[Any]:
     return _find(value[keys[0]], keys[1:]) if is_there else []
 
 
-def create_llama_router(service: Service, default_model_id: str) -> APIRouter:
+def create_llama_router(service: Service) -> APIRouter:
     """Routes of this dialect."""
     router = APIRouter(tags=["llama.cpp"], responses={"4XX": {"model": ErrorBody}})
 
     @router.post("/infill", response_model=InfillReply)
     async def infill(body: InfillRequest, request: Request) -> Response:
         """Complete code at a cursor; the text is post-processed and ready to show."""
-        if body.n_predict == 0:
-            completion = _warmed(body, default_model_id)
-        else:
-            work = service.complete(to_request(body))
-            completion = await run_while_connected(request.receive, work)
-            request.state.num_tokens = completion.num_tokens
+        answer = service.warm if body.n_predict == 0 else service.complete
+        completion = await run_while_connected(request.receive, answer(to_request(body)))
+        request.state.num_tokens = completion.num_tokens
         reply = to_reply(completion).model_dump()
         if body.stream:
             return SseResponse(_events(reply, body.response_fields), _nothing)
         return JSONResponse(select_fields(reply, body.response_fields))
 
     return router
-
-
-def _warmed(body: InfillRequest, default_model_id: str) -> Completion:
-    """The answer to `n_predict` 0. Nothing is computed until the engine has a cache to fill."""
-    return Completion(
-        text="",
-        drop=None,
-        mode=body.mode,
-        model_id=body.model or default_model_id,
-        num_tokens=0,
-        prompt_tokens=0,
-        cached_tokens=0,
-        finish_reason="length",
-        latency_ms=0.0,
-        ttft_ms=0.0,
-    )
 
 
 async def _events(reply: dict[str, Any], fields: list[str] | None) -> AsyncGenerator[str, None]:

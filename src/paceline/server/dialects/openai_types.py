@@ -2,23 +2,78 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+)
 
-from paceline.server.fields import MAX_SEED, CodeText
+from paceline.server.fields import (
+    MAX_SEED,
+    CodeText,
+    MinP,
+    NameText,
+    TopK,
+    TopP,
+    replace_lone_surrogates,
+    require_session,
+)
 
 MAX_STOP_STRINGS = 4
+MAX_CHOICES = 8
+MAX_LOGPROBS = 5
 UNSUPPORTED: dict[str, tuple[object, ...]] = {
-    "n": (1,),
     "best_of": (1,),
     "echo": (False,),
-    "logprobs": (),
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
     "logit_bias": ({},),
 }
 """Fields that are accepted with these values (or null) only."""
+
+
+def parse_prompt(value: object) -> str | tuple[int, ...]:
+    """One text, or one list of token ids, either bare or as the only item of a list.
+
+    By hand, because pydantic would try millions of ids as texts first and keep an error for each.
+    """
+    item = value
+    if isinstance(value, list):
+        items = cast("list[object]", value)
+        kinds = {type(each) for each in items[:2]}
+        if kinds and kinds.isdisjoint({str, list}):
+            return _parse_ids(items)
+        if len(items) != 1:
+            raise ValueError("send one prompt in each request")
+        item = items[0]
+    if isinstance(item, str):
+        return replace_lone_surrogates(item)
+    if isinstance(item, list):
+        return _parse_ids(cast("list[object]", item))
+    raise ValueError("must be a text or a list of token ids")
+
+
+def _parse_ids(items: list[object]) -> tuple[int, ...]:
+    if not items:
+        raise ValueError("the list of token ids is empty")
+    if not all(type(item) is int and item >= 0 for item in items):
+        raise ValueError("token ids must be whole numbers, 0 or more")
+    return tuple(cast("list[int]", items))
+
+
+StopReason = Literal["superseded", "deadline", "cancelled"] | None
+
+Prompt = Annotated[
+    Any,
+    PlainValidator(
+        parse_prompt, json_schema_input_type=str | list[str] | list[int] | list[list[int]]
+    ),
+]
 
 
 class StreamOptions(BaseModel):
@@ -37,8 +92,9 @@ class CompletionRequest(BaseModel):
         },
     )
 
-    prompt: CodeText | list[CodeText] = Field(
-        description="The text to continue (before the cursor, if there is a suffix); a list may hold one."
+    prompt: Prompt = Field(
+        description="The text to continue (before the cursor, if there is a suffix), or its token ids; "
+        "a list may hold one."
     )
     model: str | None = Field(None, description="A name from GET /v1/models; empty: the default.")
     suffix: CodeText | None = Field(
@@ -48,20 +104,45 @@ class CompletionRequest(BaseModel):
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = Field(
         1.0, description="0 always takes the most probable token."
     )
-    top_p: float | None = Field(1.0, description="Only 1, unless temperature is 0.")
-    stop: str | list[str] | None = Field(
+    top_p: TopP | None = Field(
+        1.0, description="Draw only from the most probable tokens that reach this share."
+    )
+    top_k: Annotated[TopK, Field(ge=-1)] | None = Field(
+        None, description="Draw only from so many most probable tokens; 0, -1 or absent: all."
+    )
+    min_p: MinP | None = Field(
+        None, description="Draw only from tokens with this share of the most probable one's."
+    )
+    ignore_eos: bool | None = Field(
+        False, description="Go on to max_tokens after the model says that it is done."
+    )
+    stop: CodeText | Annotated[list[CodeText], Field(fail_fast=True)] | None = Field(
         None, description=f"Up to {MAX_STOP_STRINGS} strings; the answer ends before the first."
     )
     seed: Annotated[int, Field(ge=-MAX_SEED, le=MAX_SEED)] | None = Field(
-        None, description="The same seed gives the same answer."
+        None, description="The same seed gives the same answer; choice i is drawn with seed + i."
     )
     stream: bool | None = Field(False, description="Send events as the text is made.")
     stream_options: StreamOptions | None = None
-    user: str | None = Field(None, description="Ignored.")
-    n: int | None = Field(1, description="Only 1.")
-    best_of: int | None = Field(None, description="Only 1.")
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = Field(
+        1, description="Number of choices, computed together."
+    )
+    logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = Field(
+        None, description="Report each token with so many alternatives and their log-probabilities."
+    )
+    user: NameText | None = Field(
+        None, description="Whose share of the machine is used; absent: session_id's."
+    )
+    session_id: NameText | None = Field(
+        None,
+        description="Ours: this editor; its newest request for a document supersedes older ones.",
+    )
+    document_id: NameText | None = Field(None, description="Ours: which document of the session.")
+    lane: Literal["interactive", "batch"] | None = Field(
+        "interactive", description="Ours: batch waits until nothing interactive runs."
+    )
+    best_of: int | None = Field(None, description="Only 1, and only with n 1.")
     echo: bool | None = Field(False, description="Not supported.")
-    logprobs: int | None = Field(None, description="Not supported.")
     presence_penalty: float | None = Field(0, description="Only 0.")
     frequency_penalty: float | None = Field(0, description="Only 0.")
     logit_bias: dict[str, float] | None = Field(None, description="Not supported.")
@@ -75,11 +156,20 @@ class CompletionRequest(BaseModel):
             raise ValueError(f"{value!r} is not supported; {only}")
         return value
 
-    @field_validator("top_p")
+    _check_document_id = field_validator("document_id")(require_session)
+
+    @field_validator("suffix")
     @classmethod
-    def _refuse_top_p(cls, value: float | None, info: ValidationInfo) -> float | None:
-        if value not in (None, 1) and info.data.get("temperature") != 0:
-            raise ValueError("only 1 is supported; set temperature instead")
+    def _refuse_suffix_of_ids(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and isinstance(info.data.get("prompt"), tuple):
+            raise ValueError("leave it out if the prompt is token ids; they hold the sentinels")
+        return value
+
+    @field_validator("best_of")
+    @classmethod
+    def _refuse_fewer_than_n(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and value < (info.data.get("n") or 1):
+            raise ValueError("must not be less than n; leave it out")
         return value
 
     @field_validator("stop")
@@ -89,12 +179,18 @@ class CompletionRequest(BaseModel):
             raise ValueError(f"at most {MAX_STOP_STRINGS} stop strings are allowed")
         return value
 
-    @field_validator("prompt")
-    @classmethod
-    def _one_prompt(cls, value: str | list[str]) -> str | list[str]:
-        if isinstance(value, list) and len(value) != 1:
-            raise ValueError("send one prompt in each request")
-        return value
+
+class Logprobs(BaseModel):
+    """The tokens of a choice, or of a piece of it; the lists are of one length."""
+
+    tokens: list[str] = []
+    token_logprobs: list[float] = []
+    """Natural logarithms, at temperature 1 whatever the request's."""
+    top_logprobs: list[dict[str, float]] = []
+    """The alternatives, and the token itself."""
+    text_offset: list[int] = []
+    """Where each token starts in the choice's text, in characters; near it where a character is
+    spelt by several tokens."""
 
 
 class Choice(BaseModel):
@@ -102,8 +198,10 @@ class Choice(BaseModel):
 
     text: str
     index: int = 0
-    logprobs: None = None
+    logprobs: Logprobs | None = None
     finish_reason: Literal["stop", "length"] | None = None
+    stop_reason: StopReason = None
+    """Ours: why it ended, if finish_reason has no word for it."""
 
 
 class Usage(BaseModel):
