@@ -166,4 +166,6 @@ def _assert_nobody_writes_into_another_s_block(chunks: Sequence[Chunk]) -> None:
     written = [set(c.rows.block_ids[c.rows.start // BLOCK_TOKENS :]) for c in chunks]
     for index, blocks in enumerate(written):
         for other, chunk in enumerate(chunks):
-            assert index == other or not blocks & set(chunk.rows.block_ids), "a shared block changes"
+            assert index == other or not blocks & set(chunk.rows.block_ids), (
+                "a shared block changes"
+            )

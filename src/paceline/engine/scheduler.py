@@ -7,8 +7,8 @@
 Before a step is planned, everything that nobody wants any more is dropped: cancelled, superseded, past
 its deadline. The rest is put in order: lane, user's share, deadline, arrival. Rows are given out in that
 order under one budget: first one row of every decoding sequence, then prompt chunks, then drafts.
-When blocks run out, idle ones are evicted from the prefix cache; then the last in order is preempted. So
-whoever is first always gets on, and a step never waits.
+When blocks run out, idle ones are evicted from the prefix cache; then the newest running sequence of the
+lowest lane is preempted. So the oldest running one always gets on, and a step never waits.
 
 Invariants (`check`): no block is lost or shared by mistake, phases and lists agree, users are counted.
 """
@@ -110,7 +110,7 @@ class Scheduler:
     @property
     def max_tokens(self) -> int:
         """Longest sequence that fits, prompt and output together."""
-        return min(self._context_tokens, self.pool.num_blocks * BLOCK_TOKENS)
+        return min(self._context_tokens, self.pool.num_blocks * BLOCK_TOKENS - 1)
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence.
@@ -255,14 +255,19 @@ class Scheduler:
         sequence.block_ids = []
 
     def admit(self, sequence: Sequence, copies: list[tuple[int, int]]) -> bool:
-        """Give a waiting sequence what the prefix cache has of it; False if not one block is left."""
+        """Let a waiting sequence run with what the prefix cache has of it; False without room for the rest.
+
+        The rest is not reserved: others may take it first, and one of them is preempted then.
+        """
         match = self.cache.match(
             sequence.options.adapter, sequence.token_ids, sequence.first_logit_row
         )
         for block_id in match.block_ids:
             self.pool.retain(block_id)
         sequence.block_ids = list(match.block_ids)
-        if not self.grow(sequence, len(match.block_ids) * BLOCK_TOKENS + 1):
+        num_wanted = len(sequence.token_ids) // BLOCK_TOKENS + 1 - len(match.block_ids)
+        is_roomy = num_wanted <= self.pool.num_free + self.pool.num_idle
+        if not (is_roomy and self.grow(sequence, len(match.block_ids) * BLOCK_TOKENS + 1)):
             for block_id in sequence.block_ids:
                 self.pool.release(block_id)
             sequence.block_ids = []
@@ -356,44 +361,55 @@ class _Planner:
             num_expected += min(sequence.num_uncomputed, self._config.prefill_chunk_tokens)
 
     def _admit(self, sequence: Sequence) -> bool:
-        """Let one run, if need be in the place of one that comes after it."""
+        """Let one run, if need be in the place of others."""
         scheduler = self._scheduler
-        if len(scheduler.running) >= self._config.max_sequences and not self._free_slot(sequence):
-            return False
-        while not scheduler.admit(sequence, self._copies):
-            if not self._preempt_last(sequence):
+        while True:
+            has_slot = len(scheduler.running) < self._config.max_sequences
+            if has_slot and scheduler.admit(sequence, self._copies):
+                return True
+            victim = self._displaceable(sequence)
+            if victim is None:
                 return False
-        return True
+            scheduler.preempt(victim)
 
-    def _free_slot(self, sequence: Sequence) -> bool:
-        """Preempt one of a lower lane, or of a user with more than a fair share of the slots."""
-        victims = [s for s in reversed(self._order) if self._is_victim(s)]
-        if victims and victims[0].options.lane > sequence.options.lane:
-            self._scheduler.preempt(victims[0])
-            return True
+    def _displaceable(self, sequence: Sequence) -> Sequence | None:
+        """The newest running one of a lower lane, else of a user with more than a fair share of slots.
+
+        Shares are counted in slots and not in served rows, so that two can never displace each other
+        in turn.
+        """
+        candidates = [s for s in reversed(self._scheduler.running.values()) if self._is_idle(s)]
+        lane, user = sequence.options.lane, sequence.options.user
+        lower = next((s for s in candidates if s.options.lane > lane), None)
+        if lower is not None:
+            return lower
         counts = Counter(s.options.user for s in self._scheduler.running.values())
         fair = self._scheduler.fair_slots()
-        if counts[sequence.options.user] >= fair:
-            return False
-        victim = next((s for s in victims if counts[s.options.user] > fair), None)
-        if victim is not None:
-            self._scheduler.preempt(victim)
-        return victim is not None
+        if counts[user] >= fair:
+            return None
+        return next((s for s in candidates if counts[s.options.user] > fair), None)
 
-    def _is_victim(self, sequence: Sequence) -> bool:
+    def _is_idle(self, sequence: Sequence) -> bool:
         """Does it hold blocks without being part of this step?"""
-        is_planned = any(chunk.sequence is sequence for chunk in self._chunks)
-        return sequence.phase is Phase.RUNNING and not is_planned
+        return not any(chunk.sequence is sequence for chunk in self._chunks)
 
-    def _preempt_last(self, sequence: Sequence) -> bool:
-        """Preempt the last in order that comes after `sequence` and is not in the step yet."""
-        for other in reversed(self._order):
+    def _preempt_newer(self, sequence: Sequence) -> bool:
+        """Preempt the newest of a lower lane, or of those of its lane that came to run after it."""
+        lane = sequence.options.lane
+        for other in reversed(self._scheduler.running.values()):
             if other is sequence:
-                return False
-            if self._is_victim(other):
+                break
+            if other.options.lane >= lane and self._is_idle(other):
                 self._scheduler.preempt(other)
                 return True
-        return False
+        lower = [
+            s
+            for s in reversed(self._scheduler.running.values())
+            if s.options.lane > lane and self._is_idle(s)
+        ]
+        if lower:
+            self._scheduler.preempt(lower[0])
+        return bool(lower)
 
     def _add(self, sequence: Sequence, limit: int, *, num_to_come: int) -> None:
         """Give a running sequence its rows; it is preempted if there are no blocks for them.
@@ -411,7 +427,7 @@ class _Planner:
         if draft and not self._scheduler.grow(sequence, end + len(draft.ids)):
             draft = None  # guesses are not worth anybody's blocks
         while not self._scheduler.grow(sequence, end):
-            if not self._preempt_last(sequence):
+            if not self._preempt_newer(sequence):
                 self._scheduler.preempt(sequence)
                 return
         self._append(sequence, end, draft)

@@ -14,6 +14,9 @@ import os
 import pytest
 import torch
 
+from paceline.engine.cuda import eager
+from paceline.engine.cuda.operators import Operators
+
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 
 
@@ -37,22 +40,19 @@ if HAS_TRITON:
     define_kernels()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs kernels where Triton is not installed."""
-    for item in items:
-        if "operators" in getattr(item, "fixturenames", ()) and not HAS_TRITON:
-            item.add_marker(pytest.mark.skip(reason="Triton is not installed"))
-
-
 @pytest.fixture
 def device() -> torch.device:
     """Where kernels run in these tests."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@pytest.fixture
-def operators():
-    """The kernels, as a tuple of operators."""
+@pytest.fixture(params=["triton", "eager"])
+def operators(request: pytest.FixtureRequest) -> Operators:
+    """The operators under test; their twin is the reference."""
+    if request.param == "eager":
+        return eager.OPERATORS
+    if not HAS_TRITON:
+        pytest.skip("Triton is not installed")
     from paceline.engine.cuda import kernels
 
     return kernels.OPERATORS
