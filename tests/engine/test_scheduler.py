@@ -203,7 +203,7 @@ def test_drafts_never_take_the_rows_of_others() -> None:
         drive.add(
             prompt(6, seed=i),
             for_tokens(40),
-            SubmitOptions(guesses=(tuple(naive_greedy(MODEL, prompt(6, seed=i), 40)),)),
+            SubmitOptions(guesses=((9,) * 40,)),
         )
         for i in range(8)
     ]
