@@ -1,0 +1,186 @@
+"""Which setting of a peer is its best. Kept in the work folder, by model, version and machine.
+
+A setting's score is the geometric mean of four latencies: the undisturbed median, the median survivor of
+overlapping keystrokes with 1 and with 4 users (older requests cancelled), and a cold prompt of 900 tokens.
+Lower is better. These are the cases of the goals, so each peer gets the setting that serves them best.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.keystrokes import stats
+from benchmarks.keystrokes.engines import Engine, Setting
+from benchmarks.keystrokes.measure import (
+    BURST_KEYS,
+    PREFILL_TOKENS,
+    Round,
+    Target,
+    overlap,
+    prefill,
+    settle,
+    undisturbed,
+)
+from benchmarks.keystrokes.models import BenchModel
+from benchmarks.keystrokes.processes import Server, ServerError
+from benchmarks.keystrokes.workload import fresh_prompts, states
+from paceline.tokenizer.bpe import Tokenizer
+
+SEED = 7
+UNDISTURBED_KEYS = 12
+
+
+class Tried(msgspec.Struct, kw_only=True):
+    """One line of a sweep."""
+
+    setting: str
+    score_ms: float | None = None
+    undisturbed_ms: float | None = None
+    survivor_1_user_ms: float | None = None
+    survivor_4_users_ms: float | None = None
+    prefill_tokens_per_s: float | None = None
+    failure: str = ""
+
+
+class Swept(msgspec.Struct, kw_only=True):
+    """A sweep's result."""
+
+    version: str
+    threads: int
+    best: str
+    tried: list[Tried]
+
+
+def sweep(
+    engine: Engine,
+    model: BenchModel,
+    *,
+    port: int,
+    cores: list[int],
+    nice: int = 0,
+    is_repeated: bool = False,
+) -> tuple[Setting, Swept]:
+    """The best setting and all lines; measured only if it is not on file.
+
+    Raises:
+        ServerError: no setting ran.
+    """
+    path = engine.work / "sweeps" / f"{model.name}-{engine.name}.json"
+    by_name = {setting.name: setting for setting in engine.settings}
+    known = _read(path, engine, set(by_name))
+    if known is None or is_repeated:
+        tokenizer = model.tokenizer()
+        tried = [
+            _try(engine, model, setting, tokenizer, port=port, cores=cores, nice=nice)
+            for setting in engine.settings
+        ]
+        ran = [one for one in tried if one.score_ms is not None]
+        if not ran:
+            raise ServerError(f"no setting ran; the last said: {tried[-1].failure}")
+        best = min(ran, key=lambda one: one.score_ms or math.inf).setting
+        known = Swept(version=engine.version(), threads=engine.threads, best=best, tried=tried)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(known)))
+    return by_name[known.best], known
+
+
+def _read(path: Path, engine: Engine, names: set[str]) -> Swept | None:
+    """The sweep on file, if it is of the same version, threads and settings."""
+    if not path.exists():
+        return None
+    found = msgspec.json.decode(path.read_bytes(), type=Swept)
+    is_same = (found.version, found.threads) == (engine.version(), engine.threads)
+    return found if is_same and {one.setting for one in found.tried} == names else None
+
+
+def _try(
+    engine: Engine,
+    model: BenchModel,
+    setting: Setting,
+    tokenizer: Tokenizer,
+    *,
+    port: int,
+    cores: list[int],
+    nice: int,
+) -> Tried:
+    try:
+        server = start(engine, model, setting, port=port, cores=cores, nice=nice)
+    except ServerError as error:
+        return Tried(setting=setting.name, failure=str(error))
+    try:
+        line = asyncio.run(_measure(Target(engine, model, setting, server), tokenizer))
+    finally:
+        server.stop()
+    print(f"  {engine.name}: {describe(line)}", flush=True)
+    return line
+
+
+def start(
+    engine: Engine,
+    model: BenchModel,
+    setting: Setting,
+    *,
+    port: int,
+    cores: list[int],
+    nice: int = 0,
+) -> Server:
+    """A running server.
+
+    Raises:
+        ServerError: it did not come up.
+    """
+    launch = engine.launch(model, setting, port)
+    log = engine.work / "logs" / f"{model.name}-{engine.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    server = Server(launch.command, launch.environment, port=port, cores=cores, log=log, nice=nice)
+    try:
+        server.wait_until_up(launch.health_path, launch.timeout_s)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+async def _measure(target: Target, tokenizer: Tokenizer) -> Tried:
+    result = Round()
+    keys = states(1, UNDISTURBED_KEYS, tokenizer, seed=SEED)[0]
+    await undisturbed(target, keys, result)
+    survivors: dict[int, list[float]] = {1: [], 4: []}
+    for num_users, num_bursts in ((1, 3), (4, 2)):
+        users = states(num_users, num_bursts * BURST_KEYS, tokenizer, seed=SEED + num_users)
+        for at in range(0, num_bursts * BURST_KEYS, BURST_KEYS):
+            part = [one[at : at + BURST_KEYS + 1] for one in users]
+            survivors[num_users] += await overlap(target, part, is_cancelled=True)
+            await settle(target, keys[0])
+    fresh = fresh_prompts(3, PREFILL_TOKENS, tokenizer, seed=SEED)
+    rates = await prefill(target, fresh)
+    if target.errors:
+        return Tried(setting=target.setting.name, failure=target.errors[0])
+    latencies = [stats.p50(result.undisturbed_ms), *map(stats.p50, survivors.values())]
+    rate = stats.p50(rates[1:])
+    score = stats.geometric_mean([*latencies, PREFILL_TOKENS / rate * 1000])
+    if not math.isfinite(score):
+        return Tried(setting=target.setting.name, failure="answers did not come in time")
+    return Tried(
+        setting=target.setting.name,
+        score_ms=score,
+        undisturbed_ms=latencies[0],
+        survivor_1_user_ms=latencies[1],
+        survivor_4_users_ms=latencies[2],
+        prefill_tokens_per_s=rate,
+    )
+
+
+def describe(line: Tried) -> str:
+    """One line of text."""
+    if line.score_ms is None:
+        return f"{line.setting}: {line.failure}"
+    return (
+        f"{line.setting}: score {line.score_ms:.0f} ms; undisturbed {line.undisturbed_ms:.0f} ms, "
+        f"survivor {line.survivor_1_user_ms:.0f} / {line.survivor_4_users_ms:.0f} ms with 1 / 4 users, "
+        f"prefill {line.prefill_tokens_per_s:.0f} tokens/s"
+    )
