@@ -51,7 +51,7 @@ void pl_remove_adapter(PlModel* model, int32_t adapter) {
     if (adapter > 0 && adapter < (int)model->adapters.size()) model->adapters[adapter].reset();
 }
 
-int64_t pl_block_bytes(const PlModel* model) { return (int64_t)(model->cache.block_halves() * sizeof(uint16_t)); }
+int64_t pl_block_bytes(const PlModel* model) { return (int64_t)(model->cache.num_bytes() / model->config.num_blocks); }
 
 int64_t pl_weight_bytes(const PlModel* model) { return (int64_t)model->weight_bytes; }
 
@@ -64,11 +64,10 @@ int32_t pl_forward(PlModel* model, int32_t num_sequences, const int32_t* step, i
 }
 
 int32_t pl_copy_blocks(PlModel* model, const int32_t* pairs, int64_t num_pairs) {
-    const size_t halves = model->cache.block_halves();
     for (int64_t i = 0; i < 2 * num_pairs; i++)
         if (pairs[i] < 0 || pairs[i] >= model->config.num_blocks) return PL_BAD_BLOCK;
     for (int64_t i = 0; i < num_pairs; i++)
-        memmove(model->cache.data + pairs[2 * i + 1] * halves, model->cache.data + pairs[2 * i] * halves, halves * sizeof(uint16_t));
+        model->cache.copy(pairs[2 * i], pairs[2 * i + 1]);
     return PL_OK;
 }
 

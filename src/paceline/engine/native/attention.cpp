@@ -8,9 +8,12 @@ namespace {
 
 constexpr int kValueQueries = 6;  // 6 x 4 sums fit the registers
 
+constexpr int kFewQueries = 8;    // as in decoding: then the cache comes from memory, and the next blocks are fetched early
+constexpr int kSegment = 16;      // blocks whose values are added before the sums go back to memory
+
 // Scores of N queries [N][dim] against `Blocks` blocks of 16 keys; one chain of fma by ascending dimension for each.
 template <int N, int Blocks>
-void score(const float* q, int dim, const uint16_t* const* keys, float* out, size_t out_stride) {
+void score(const float* q, int dim, const uint16_t* const* keys, const uint16_t* const* next, float* out, size_t out_stride) {
     F sums[N][Blocks];
 PL_UNROLL(12)
     for (int n = 0; n < N; n++)
@@ -19,7 +22,10 @@ PL_UNROLL(4)
     for (int d = 0; d < dim; d++) {
         F k[Blocks];
 PL_UNROLL(4)
-        for (int b = 0; b < Blocks; b++) k[b] = load_half(keys[b] + d * kBlock);
+        for (int b = 0; b < Blocks; b++) {
+            k[b] = load_half(keys[b] + d * kBlock);
+            if (N <= kFewQueries) __builtin_prefetch(next[b] + d * kBlock);
+        }
 PL_UNROLL(12)
         for (int n = 0; n < N; n++) {
             const F x = set1(q[n * dim + d]);
@@ -33,7 +39,7 @@ PL_UNROLL(4)
         for (int b = 0; b < Blocks; b++) store(out + n * out_stride + b * kBlock, sums[n][b]);
 }
 
-using Score = void (*)(const float*, int, const uint16_t* const*, float*, size_t);
+using Score = void (*)(const float*, int, const uint16_t* const*, const uint16_t* const*, float*, size_t);
 #define PL_SIX_SCORES(B) score<1, B>, score<2, B>, score<3, B>, score<4, B>, score<5, B>, score<6, B>
 #if defined(PL_AVX512)
 #define PL_SCORES(B) {nullptr, PL_SIX_SCORES(B), score<7, B>, score<8, B>, score<9, B>, score<10, B>, score<11, B>, score<12, B>}
@@ -44,25 +50,35 @@ constexpr Score kScoreOne[kTileQueries + 1] = PL_SCORES(1);
 constexpr Score kScoreTwo[kTileQueries + 1] = PL_SCORES(2);
 constexpr Score kScoreFour[4] = {nullptr, score<1, 4>, score<2, 4>, score<3, 4>};
 
-// out[n][0..16V) += p[n][k] * values[k][0..16V), keys first .. last-1 of one block in order.
+// out[n][0..16V) += p[n][k] * values[k][0..16V), keys first .. last-1 in order; key k is in block k / 16.
 template <int N, int V>
-void add_values(const float* p, size_t p_stride, const uint16_t* values, int value_stride, int first, int last, float* out,
-                int out_stride) {
+void add_values(const float* p, size_t p_stride, const uint16_t* const* blocks, int value_stride, int first, int last,
+                float* out, int out_stride) {
     F sums[N][V];
 PL_UNROLL(6)
     for (int n = 0; n < N; n++)
 PL_UNROLL(4)
         for (int v = 0; v < V; v++) sums[n][v] = load(out + n * out_stride + v * kLanes);
-    for (int k = first; k < last; k++) {
-        F x[V];
+    while (first < last) {
+        const uint16_t* values = blocks[first / kBlock];
+        const ptrdiff_t ahead = blocks[first / kBlock + 1] - values;
+        const int end = std::min(last, (first / kBlock + 1) * kBlock);
+        for (int k = first; k < end; k++) {
+            const uint16_t* line = values + k % kBlock * value_stride;
+            F x[V];
 PL_UNROLL(4)
-        for (int v = 0; v < V; v++) x[v] = load_half(values + k * value_stride + v * kLanes);
+            for (int v = 0; v < V; v++) {
+                x[v] = load_half(line + v * kLanes);
+                if (N <= kFewQueries / 2 && v % 2 == 0) __builtin_prefetch(line + ahead + v * kLanes);
+            }
 PL_UNROLL(6)
-        for (int n = 0; n < N; n++) {
-            const F weight = set1(p[n * p_stride + k]);
+            for (int n = 0; n < N; n++) {
+                const F weight = set1(p[n * p_stride + k]);
 PL_UNROLL(4)
-            for (int v = 0; v < V; v++) sums[n][v] = fma(weight, x[v], sums[n][v]);
+                for (int v = 0; v < V; v++) sums[n][v] = fma(weight, x[v], sums[n][v]);
+            }
         }
+        first = end;
     }
 PL_UNROLL(6)
     for (int n = 0; n < N; n++)
@@ -70,7 +86,7 @@ PL_UNROLL(4)
         for (int v = 0; v < V; v++) store(out + n * out_stride + v * kLanes, sums[n][v]);
 }
 
-using AddValues = void (*)(const float*, size_t, const uint16_t*, int, int, int, float*, int);
+using AddValues = void (*)(const float*, size_t, const uint16_t* const*, int, int, int, float*, int);
 #define PL_VALUES(V) {nullptr, add_values<1, V>, add_values<2, V>, add_values<3, V>, add_values<4, V>, add_values<5, V>, add_values<6, V>}
 constexpr AddValues kAddFour[kValueQueries + 1] = PL_VALUES(4);
 constexpr AddValues kAddOne[kValueQueries + 1] = PL_VALUES(1);
@@ -91,13 +107,16 @@ struct Tile {
 
 void score_all(const Tile& tile) {
     const int n = tile.num_queries, dim = tile.cache.head_dim;
-    const uint16_t* keys[4];
+    const auto keys_of = [&](int block) {
+        return tile.cache.keys(tile.blocks[std::min(block, tile.last_block)], tile.layer, tile.kv_head);
+    };
     for (int block = tile.first_block; block <= tile.last_block;) {
         const int left = tile.last_block - block + 1;
         const int count = left >= 4 && n < 4 ? 4 : left >= 2 ? 2 : 1;
-        for (int b = 0; b < count; b++) keys[b] = tile.cache.keys(tile.blocks[block + b], tile.layer, tile.kv_head);
+        const uint16_t *keys[4], *next[4];
+        for (int b = 0; b < count; b++) keys[b] = keys_of(block + b), next[b] = keys_of(block + count + b);
         const Score compute = count == 4 ? kScoreFour[n] : count == 2 ? kScoreTwo[n] : kScoreOne[n];
-        compute(tile.q, dim, keys, tile.p + (size_t)(block - tile.first_block) * kBlock, tile.p_stride);
+        compute(tile.q, dim, keys, next, tile.p + (size_t)(block - tile.first_block) * kBlock, tile.p_stride);
         block += count;
     }
 }
@@ -125,18 +144,22 @@ float exponentials(const Tile& tile, int query) {
 // Add values of positions first .. last (inclusive) for queries from .. to-1.
 void add_range(const Tile& tile, int from, int to, int first, int last) {
     const int dim = tile.cache.padded_dim();
-    for (int block = first / kBlock; first <= last && block <= last / kBlock; block++) {
-        const uint16_t* values = tile.cache.values(tile.blocks[block], tile.layer, tile.kv_head);
-        const int begin = std::max(first - block * kBlock, 0), end = std::min(last - block * kBlock + 1, kBlock);
+    for (int block = first / kBlock; first <= last && block <= last / kBlock; block += kSegment) {
+        const uint16_t* values[kSegment + 1];  // and the one after it, to be fetched early
+        for (int b = 0; b <= kSegment; b++)
+            values[b] = tile.cache.values(tile.blocks[std::min(block + b, tile.last_block)], tile.layer, tile.kv_head);
+        const int begin = std::max(first - block * kBlock, 0), end = std::min(last - block * kBlock + 1, kSegment * kBlock);
         const float* p = tile.p + (size_t)(block - tile.first_block) * kBlock;
         for (int n = from; n < to; n += kValueQueries) {
             const int count = std::min(to - n, kValueQueries);
             for (int d = 0; d < dim;) {
                 const bool four = d + 4 * kLanes <= dim;
                 const AddValues compute = four ? kAddFour[count] : kAddOne[count];
-                compute(p + n * tile.p_stride, tile.p_stride, values + d, dim, begin, end, tile.out + n * dim + d, dim);
+                compute(p + n * tile.p_stride, tile.p_stride, values, dim, begin, end, tile.out + n * dim + d, dim);
                 d += four ? 4 * kLanes : kLanes;
+                for (auto& start : values) start += four ? 4 * kLanes : kLanes;
             }
+            for (auto& start : values) start -= dim;
         }
     }
 }
@@ -167,6 +190,11 @@ struct Cut {
 };
 
 }  // namespace
+
+void Cache::copy(int source, int destination) const {
+    for (int layer = 0; layer < num_layers; layer++)
+        memmove(keys(destination, layer, 0), keys(source, layer, 0), layer_halves() * sizeof(uint16_t));
+}
 
 void Cache::put(int block, int slot, int layer, int head, const float* key, const float* value) const {
     uint16_t* k = keys(block, layer, head) + slot;

@@ -1,7 +1,7 @@
 // The KV cache, and attention of rows to it.
 //
-// A block holds BLOCK positions of all layers: layer -> KV head -> keys [D][16], then values [16][D padded], as half
-// floats. So 16 keys are one vector, and a block is copied in one piece.
+// layer -> block -> KV head -> keys [D][16], then values [16][D padded], as half floats: 16 keys are one vector, and a
+// layer's neighbouring blocks are neighbours in memory.
 //
 // A row's attention is the same sequence of operations wherever the row stands in a step: scores by ascending
 // dimension, the exact maximum, the sum of exponentials by lane (position mod 16), values by ascending position.
@@ -14,16 +14,18 @@ namespace pl {
 constexpr int kBlock = 16;
 
 struct Cache {
-    int num_layers = 0, num_kv_heads = 0, head_dim = 0;
+    int num_layers = 0, num_blocks = 0, num_kv_heads = 0, head_dim = 0;
     uint16_t* data = nullptr;
 
     int padded_dim() const { return (head_dim + kLanes - 1) / kLanes * kLanes; }
     size_t head_halves() const { return (size_t)kBlock * (head_dim + padded_dim()); }
-    size_t block_halves() const { return head_halves() * num_kv_heads * num_layers; }
+    size_t layer_halves() const { return head_halves() * num_kv_heads; }  // of one block
+    size_t num_bytes() const { return layer_halves() * num_blocks * num_layers * sizeof(uint16_t); }
     uint16_t* keys(int block, int layer, int head) const {
-        return data + block * block_halves() + head_halves() * ((size_t)layer * num_kv_heads + head);
+        return data + ((size_t)layer * num_blocks + block) * layer_halves() + head_halves() * head;
     }
     uint16_t* values(int block, int layer, int head) const { return keys(block, layer, head) + (size_t)kBlock * head_dim; }
+    void copy(int source, int destination) const;
     // Write one position; key and value have head_dim floats.
     void put(int block, int slot, int layer, int head, const float* key, const float* value) const;
 };

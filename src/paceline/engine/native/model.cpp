@@ -58,8 +58,8 @@ PlModel::PlModel(const PlConfig& c) : config(c), pool(c.num_threads), process_id
     head.data = weights.take<uint8_t>(head.num_bytes());
     embedding = weights.take<uint16_t>(embedding_size);
     cos.resize(rope_size), sin.resize(rope_size);
-    cache = {c.num_layers, c.num_kv_heads, c.head_dim, nullptr};
-    cache_memory = Memory(cache.block_halves() * sizeof(uint16_t) * c.num_blocks);
+    cache = {c.num_layers, c.num_blocks, c.num_kv_heads, c.head_dim, nullptr};
+    cache_memory = Memory(cache.num_bytes());
     cache.data = cache_memory.take<uint16_t>(0);
     adapters.resize(1);
     scratch_.resize(pool.num_threads());
