@@ -110,7 +110,7 @@ class Scheduler:
     @property
     def max_tokens(self) -> int:
         """Longest sequence that fits, prompt and output together."""
-        return min(self._context_tokens, self.pool.num_blocks * BLOCK_TOKENS - 1)
+        return min(self._context_tokens, self.pool.num_blocks * BLOCK_TOKENS)
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence.
