@@ -18,7 +18,7 @@ from paceline.engine import block_pool, fairness, prefix_cache, sampler, schedul
 from paceline.engine.config import SchedulerConfig
 from paceline.engine.params import FinishReason
 from paceline.engine.sequence import Lane
-from tests.engine.arrivals import Arrival, split
+from tests.engine.arrivals import Arrival
 from tests.engine.drive import Drive
 from tests.engine.test_native_loads import MODEL, assert_same_bits, native
 from tests.engine.test_steps import assert_steps_keep_their_limits, run_load
@@ -64,7 +64,7 @@ BUGS = {
     "a cache hit is not held": Bug(
         scheduler.Scheduler,
         "admit",
-        "for block_id in match.block_ids:\n            self.pool.retain(block_id)",
+        "for block_id in match.block_ids:\n        self.pool.retain(block_id)",
         "pass",
     ),
     "a duplicate block is kept beside the tree's": Bug(

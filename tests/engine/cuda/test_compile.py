@@ -60,3 +60,14 @@ def test_asking_for_triton_where_it_is_not_is_an_error(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "triton", None)
     with pytest.raises(ConfigError, match="Triton is not installed"):
         load_operators("triton", torch.device("cpu"))
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_and_says_where_it_cannot():
+    script = str(Path(__file__).parents[3] / "benchmarks" / "cuda_steps.py")
+    if not torch.cuda.is_available():
+        assert "nothing was measured" in run_python(script)
+    shown = run_python(script, "--rehearse")
+    assert "no figure below means anything" in shown
+    assert "decode B=64" in shown
+    assert "attention prefill" in shown
