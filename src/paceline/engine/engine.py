@@ -98,6 +98,18 @@ class TokenEngine:
         """What speculation has learnt; for statistics."""
         return self._scheduler.policy
 
+    @property
+    def num_waiting_or_running(self) -> int:
+        """Sequences that have not ended."""
+        with self._changed:
+            return len(self._scheduler.waiting) + len(self._scheduler.running)
+
+    @property
+    def num_busy_blocks(self) -> int:
+        """Blocks of the KV cache that sequences hold; 0 when there are none."""
+        with self._changed:
+            return self._scheduler.pool.num_busy
+
     def submit(
         self,
         prompt_ids: Ids[int],
