@@ -7,6 +7,7 @@
     operators.py   the five fused operators as one tuple, so that a runner does not know who computes them
     choose.py      which operators a device gets
     kernels/       ... in Triton
+    eager.py       ... in PyTorch's own fused functions: what they compete with
     reference.py   ... in plain PyTorch and float32: what they mean, and their slow twin
 
 Nothing here imports Triton before it is used. docs/cuda.md says what has been proven, and on what.

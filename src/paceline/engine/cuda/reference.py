@@ -40,7 +40,7 @@ def rotate_and_store(
     cos = rotation.cos_CD[position_T].unsqueeze(1)
     sin = rotation.sin_CD[position_T].unsqueeze(1)
     q_THD, k_TKD = (
-        _turn(x if weight is None else F.rms_norm(x, (D,), weight, rotation.eps), cos, sin)
+        turn(x if weight is None else F.rms_norm(x, (D,), weight, rotation.eps), cos, sin)
         for x, weight in ((q, rotation.q_norm_D), (k, rotation.k_norm_D))
     )
     block_T, offset_T = slot_T // B, slot_T % B
@@ -49,7 +49,8 @@ def rotate_and_store(
     return q_THD.to(qkv_TE.dtype)
 
 
-def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the pairs (i, i + D/2) of the last axis."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 

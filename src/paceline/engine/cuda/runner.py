@@ -85,7 +85,7 @@ class CudaRunner:
         """Copy the model to the device and allocate the cache; one block more, for padding rows.
 
         Args:
-            operators: `auto` is Triton where it can run, else the float32 reference.
+            operators: see choose.load_operators; or a tuple of your own.
             buckets: numbers of rows that graphs are recorded for; empty records none.
 
         Raises:
@@ -119,7 +119,7 @@ class CudaRunner:
         )
         self._host = HostBuffer(4096, self.device)
         self._graphs = StepGraphs(
-            self._compute,
+            self.compute,
             self.device,
             buckets=buckets,
             table_width=-(-config.context_tokens // BLOCK_TOKENS),
@@ -157,7 +157,7 @@ class CudaRunner:
         self._host.send(buffer, layout.size)
         adapters = adapter_slices(step)
         self._adapters.check(adapters)
-        return self._compute(layout.views(buffer), layout, adapters)
+        return self.compute(layout.views(buffer), layout, adapters)
 
     def replays(self, step: Items[Rows]) -> bool:
         """Would `forward` replay this step from a graph?"""
@@ -180,10 +180,10 @@ class CudaRunner:
             assert min(blocks) >= 0, "a block id is negative"
             assert max(blocks) < self.num_blocks, "a block id is not in the cache"
 
-    def _compute(
+    def compute(
         self, views: StepViews[Tensor], layout: Layout, adapters: AdapterSlices = ()
     ) -> Tensor:
-        """The forward pass, on the device alone: nothing in it waits for the host."""
+        """The forward pass of packed rows, on the device alone: nothing in it waits for the host."""
         ops, config, add = self._operators, self._config, self._adapters.add
         few = Tiles(views.few_4P, views.table_SW, layout.few_rows, layout.num_splits)
         many = Tiles(views.many_4Q, views.table_SW, layout.many_rows, 1)
