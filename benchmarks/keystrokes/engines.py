@@ -101,16 +101,21 @@ class LlamaCpp(Engine):
     """llama.cpp's server. `build` is the wheel (AVX2) or our own build with the machine's instructions."""
 
     settings = (
-        Setting("q8_0, 8 slots", {"slots": 8}),
         Setting("q8_0, 16 slots", {}),
+        Setting("q8_0, 8 slots", {"slots": 8}),
         Setting("q8_0, 32 slots", {"slots": 32}),
         Setting("q8_0, 16 slots, slot pinned to user", {"is_slot_pinned": True}),
         Setting("q8_0, 16 slots, unified KV, reuse 16", {"is_unified": True, "reuse": 16}),
         Setting("q8_0, 16 slots, ubatch 128", {"ubatch": 128}),
+        Setting("q8_0, 32 slots, ubatch 128", {"slots": 32, "ubatch": 128}),
         Setting("q8_0, 16 slots, no flash attention", {"flash": "off"}),
+        Setting(
+            "q8_0, 32 slots, ubatch 128, no flash attention",
+            {"slots": 32, "ubatch": 128, "flash": "off"},
+        ),
         Setting("q8_0, 16 slots, n-gram drafts", {"spec": "ngram-simple"}),
-        Setting("bf16, 16 slots", {"model": "bf16"}),
-        Setting("f16, 16 slots", {"model": "f16"}),
+        Setting("bf16, 16 slots, ubatch 128", {"model": "bf16", "ubatch": 128}),
+        Setting("f16, 16 slots, ubatch 128", {"model": "f16", "ubatch": 128}),
     )
 
     def __init__(self, work: Path, threads: int, build: str) -> None:
@@ -189,6 +194,9 @@ class LlamaCpp(Engine):
             "cpuparams_batch.n_threads": self.threads,
             "warmup": False,
         }
+        if options.get("spec"):
+            params["speculative.types"] = ["COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE"]
+            params |= {"speculative.ngram_simple.size_n": 4, "speculative.ngram_simple.size_m": 8}
         script = str(VENV_SIDE / "serve_xllamacpp.py")
         return [str(self._python), script, path, str(port), json.dumps(params)]
 
@@ -257,6 +265,7 @@ class OpenVino(Engine):
         Setting("q8_0", {}),
         Setting("f16", {"model": "f16"}),
         Setting("q8_0, 128 tokens a step", {"budget": 128}),
+        Setting("q8_0, 256 tokens a step", {"budget": 256}),
         Setting("q8_0, bf16 arithmetic", {"properties": {"INFERENCE_PRECISION_HINT": "bf16"}}),
         Setting("q8_0, f32 arithmetic", {"properties": {"INFERENCE_PRECISION_HINT": "f32"}}),
         Setting("q8_0, KV in bf16", {"properties": {"KV_CACHE_PRECISION": "bf16"}}),

@@ -41,6 +41,8 @@ class Answer(msgspec.Struct, kw_only=True):
     text: str = ""
     num_tokens: int = 0
     """Tokens that reached the client."""
+    num_missing: int = 0
+    """Of an answer that is complete but shorter than asked for."""
     outcome: Outcome = "cancelled"
     error: str = ""
     ending: str = ""
@@ -152,15 +154,21 @@ class Pending:
             self.answer.outcome = "error"
             self.answer.error = f"{type(cause).__name__}: {cause}"
         self.answer.latency_ms = (time.perf_counter() - self.answer.sent_at_s) * 1000
-        self._refuse_short()
+        self._judge_length()
 
-    def _refuse_short(self) -> None:
-        """An engine that stops early does less work than the others."""
+    def _judge_length(self) -> None:
+        """An engine that stops early does less work than the others: that is an error.
+
+        Not so if the text that it was writing already had been typed meanwhile (type-through): what is
+        left of it answers, if it is at least half of what was asked for. Such answers are counted.
+        """
         answer, wanted = self.answer, self._wanted_tokens
         if answer.outcome != "done" or not wanted or answer.num_tokens == wanted:
             return
         if answer.ending == "superseded":
             answer.outcome = "superseded"
+        elif answer.ending == "length" and wanted / 2 <= answer.num_tokens < wanted:
+            answer.num_missing = wanted - answer.num_tokens
         else:
             answer.outcome = "error"
             answer.error = f"{answer.num_tokens} tokens, not {wanted}; ended by {answer.ending!r}"

@@ -105,6 +105,8 @@ class Round(msgspec.Struct, kw_only=True):
     decode_tokens_per_s: dict[int, list[float]] = {}
     abandoned_tokens: int = 0
     """Tokens that reached the client on requests that it had abandoned: a lower bound of what was wasted."""
+    missing_tokens: list[int] = []
+    """Of each answer that is shorter than asked for, by how much: see http_client.Pending."""
     answers: list[tuple[list[int], str]] = []
     """Ids (where the engine sends them) and text of the undisturbed keystrokes, for the comparison."""
     errors: list[str] = []
@@ -117,6 +119,7 @@ class Target:
         self.engine, self.model, self.setting, self.server = engine, model, setting, server
         self.errors: list[str] = []
         self.abandoned_tokens = 0
+        self.missing_tokens: list[int] = []
 
     def start(
         self, prompt: Sequence[int], user: int, *, max_tokens: int = ANSWER_TOKENS
@@ -137,7 +140,15 @@ class Target:
             self.errors.append(answer.error)
         if answer.outcome == "cancelled":
             self.abandoned_tokens += answer.num_tokens
+        if answer.num_missing:
+            self.missing_tokens.append(answer.num_missing)
         return answer
+
+    def hand_over(self, result: Round) -> None:
+        """Move what was noted into a round."""
+        result.errors, self.errors = self.errors, []
+        result.abandoned_tokens, self.abandoned_tokens = self.abandoned_tokens, 0
+        result.missing_tokens, self.missing_tokens = self.missing_tokens, []
 
 
 def latency_of(answer: Answer) -> float:
@@ -359,8 +370,7 @@ async def measure_round(target: Target, work: Work) -> Round:
     result.prefill_tokens_per_s = (await prefill(target, work.fresh))[1:]
     for batch, prompts in work.decode.items():
         result.decode_tokens_per_s[batch] = [await decode(target, prompts)]
-    result.abandoned_tokens, result.errors = target.abandoned_tokens, target.errors
-    target.abandoned_tokens, target.errors = 0, []
+    target.hand_over(result)
     return result
 
 

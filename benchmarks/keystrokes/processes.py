@@ -91,10 +91,10 @@ class Server:
         return descendants(self._process.pid)
 
     def stop(self) -> None:
-        """End the tree: SIGTERM, then SIGKILL to what is left after five seconds."""
-        self.resume()
+        """End the tree: SIGTERM to all of it, then SIGKILL to what is left after five seconds."""
         pids = self.pids()
-        self._process.terminate()
+        self._signal(signal.SIGTERM)
+        self.resume()
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline and any(map(is_alive, pids)):
             self._process.poll()

@@ -116,6 +116,7 @@ def table(figures: Sequence[Figures]) -> list[str]:
         ("peak RSS, MB", lambda one: number(one.peak_rss_bytes / 1e6)),
         ("tokens received and abandoned", lambda one: str(one.abandoned_tokens)),
         ("tokens wasted, by the engine's count", lambda one: number(one.server_wasted_tokens)),
+        ("answers shortened by type-through, tokens each lacks", _missing),
         ("drafts accepted", lambda one: share(one.draft_acceptance)),
         ("same answer as paceline / same first 8 tokens", _agreement),
         ("errors", lambda one: str(len(one.errors))),
@@ -231,6 +232,10 @@ def _capacity(users: int) -> Callable[[Figures], str]:
 
 def _decode(batch: int) -> Callable[[Figures], str]:
     return lambda one: number(one.decode_tokens_per_s[batch])
+
+
+def _missing(one: Figures) -> str:
+    return f"{one.missing_tokens[0]}; {number(one.missing_tokens[1])}"
 
 
 def _agreement(one: Figures) -> str:

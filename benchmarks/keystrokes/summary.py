@@ -69,6 +69,8 @@ class Figures(msgspec.Struct, kw_only=True):
     server_wasted_tokens: float | None
     """The engine's own count, where it has one."""
     draft_acceptance: float | None
+    missing_tokens: tuple[int, float]
+    """(answers shortened by type-through, tokens that each lacks on average)."""
     agreement: tuple[float, float] | None = None
     """(identical answers, answers with the same first 8 tokens), against paceline."""
     errors: list[str]
@@ -130,6 +132,7 @@ def summarise(
         abandoned_tokens=sum(one.abandoned_tokens for one in rounds),
         server_wasted_tokens=counters.first_with(server_counters, "wasted_tokens"),
         draft_acceptance=accepted / drafted if drafted and accepted is not None else None,
+        missing_tokens=_missing([lack for one in rounds for lack in one.missing_tokens]),
         errors=[error for one in rounds for error in one.errors],
     )
 
@@ -206,6 +209,10 @@ def _peer_goals(ours: Figures, peers: Sequence[Figures]) -> list[Goal]:
                 )
             )
     return found
+
+
+def _missing(lacks: Sequence[int]) -> tuple[int, float]:
+    return len(lacks), sum(lacks) / len(lacks) if lacks else 0.0
 
 
 def _by_users(rounds: Sequence[Mapping[int, list[float]]]) -> dict[int, Latency]:

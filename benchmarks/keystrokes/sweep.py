@@ -110,6 +110,7 @@ def _try(
     try:
         server = start(engine, model, setting, port=port, cores=cores, nice=nice)
     except ServerError as error:
+        print(f"  {engine.name}: {setting.name}: {error}", flush=True)
         return Tried(setting=setting.name, failure=str(error))
     try:
         line = asyncio.run(_measure(Target(engine, model, setting, server), tokenizer))

@@ -2,7 +2,8 @@
 
     python serve_xllamacpp.py MODEL.gguf PORT JSON_OPTIONS
 
-Options are attributes of CommonParams; a dot reaches into a nested one.
+Options are attributes of CommonParams; a dot reaches into a nested one; `speculative.types` holds names
+of common_speculative_type.
 """
 
 # pyright: reportMissingImports=false
@@ -22,6 +23,10 @@ def set_option(params: Any, name: str, value: Any) -> None:
     for part in path:
         params = getattr(params, part)
     current = getattr(params, last)
+    if name == "speculative.types":
+        value = [getattr(xllamacpp.common_speculative_type, kind) for kind in value]
+        params.speculative.types = value
+        return
     setattr(params, last, type(current)(value) if not isinstance(current, bool) else bool(value))
 
 
