@@ -15,7 +15,7 @@ from paceline.engine.config import EngineConfig
 from paceline.engine.engine import TokenEngine
 from paceline.engine.lora import LoraAdapter
 from paceline.engine.speculation import SpeculationConfig
-from paceline.engine.step import Rows
+from paceline.engine.step import BLOCK_TOKENS, Rows
 from paceline.fleet.folder import OpenedModel
 from paceline.fleet.local import LocalGenerator
 from paceline.prompt.fim import FimTemplate
@@ -44,9 +44,11 @@ class ScriptExecutor:
         self.vocab_size = vocab_size
         self.num_blocks, self.block_bytes, self.weight_bytes, self.num_threads = 100, 1, 1, 1
         self.steps: list[list[Rows]] = []
+        self.num_prompts = 0
+        """Sequences that have said their first token."""
         self._script = list(script)
-        self._num_said_at: dict[int, int] = {}
-        """How many tokens had been said when the next position was this one."""
+        self._num_said_at: dict[tuple[int, int], int] = {}
+        """How many tokens a sequence, known by its last block, had said at this length."""
 
     def warm_up(self) -> None:
         pass
@@ -66,9 +68,12 @@ class ScriptExecutor:
         for rows in step:
             if rows.num_logit_rows:
                 is_decode = len(rows.token_ids) == 1
-                count = self._num_said_at.get(rows.start, 0) if is_decode else 0
+                before = (rows.block_ids[(rows.start - 1) // BLOCK_TOKENS], rows.start)
+                count = self._num_said_at.get(before, 0) if is_decode else 0
+                self.num_prompts += count == 0
                 said.append(self._script[min(count, len(self._script) - 1)])
-                self._num_said_at[rows.end] = count + 1
+                after = (rows.block_ids[(rows.end - 1) // BLOCK_TOKENS], rows.end)
+                self._num_said_at[after] = count + 1
         logits_RV = torch.zeros(len(said), self.vocab_size)
         logits_RV[torch.arange(len(said)), said] = 20.0
         return logits_RV

@@ -1,0 +1,134 @@
+"""Type-through: one sequence answers a newer keystroke as long as the typed text is what it writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from paceline.fleet.local import LocalGenerator
+from paceline.fleet.recents import MAX_PLACES, Recents
+from paceline.generate.types import GenerateParams, PromptParts, Session, TextChunk
+from tests.fleet.model_folder import small_tokenizer
+from tests.fleet.scripted import ScriptExecutor, scripted_generator
+
+PREFIX, SUFFIX = "def add(first, second):\n    value = ", "\n"
+SCRIPT = small_tokenizer().encode("first + second")
+PARAMS = GenerateParams(max_tokens=len(SCRIPT), session=Session("editor", "file"))
+
+
+def parts(typed: str = "") -> PromptParts:
+    return PromptParts(prefix=PREFIX + typed, suffix=SUFFIX)
+
+
+async def text_of(stream: AsyncIterator[TextChunk]) -> tuple[str, str | None, int]:
+    """(text, finish reason, tokens)."""
+    text, reason, num_tokens = "", None, 0
+    async for chunk in stream:
+        text, num_tokens = text + chunk.text, num_tokens + chunk.num_tokens
+        reason = chunk.finish_reason or reason
+    return text, reason, num_tokens
+
+
+async def start(
+    generator: LocalGenerator, executor: ScriptExecutor
+) -> asyncio.Task[tuple[str, str | None, int]]:
+    """Ask without anything typed, and wait until the engine is inside the held step."""
+    task = asyncio.create_task(text_of(generator.stream(parts(), PARAMS)))
+    await asyncio.to_thread(executor.is_held.wait)
+    return task
+
+
+@pytest.mark.parametrize("typed", ["", "f", "first ", "first + sec"])
+def test_typed_text_that_agrees_is_answered_by_the_running_sequence(typed: str) -> None:
+    async def main() -> None:
+        with scripted_generator(SCRIPT, held_step=3) as (generator, executor):
+            older = await start(generator, executor)
+            newer = asyncio.create_task(text_of(generator.stream(parts(typed), PARAMS)))
+            await asyncio.sleep(0)
+            executor.go.set()
+            assert (await older)[:2] == ("first + second", "length")
+            text, reason, num_tokens = await newer
+            assert (text, reason) == ("first + second"[len(typed) :], "length")
+            assert 0 < num_tokens <= len(SCRIPT)
+            assert executor.num_prompts == 1
+            assert len(executor.steps) == len(SCRIPT), "one decode answers both"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("typed", ["s", "first +  "])
+def test_typed_text_that_disagrees_supersedes(typed: str) -> None:
+    """The second case disagrees only with what is written after it was typed."""
+
+    async def main() -> None:
+        with scripted_generator(SCRIPT, held_step=2) as (generator, executor):
+            older = await start(generator, executor)
+            newer = asyncio.create_task(text_of(generator.stream(parts(typed), PARAMS)))
+            await asyncio.sleep(0)
+            executor.go.set()
+            assert (await newer)[:2] == ("first + second", "length")
+            text, reason, _ = await older
+            assert "first + second".startswith(text)
+            assert reason in ("superseded", "length")
+            assert executor.num_prompts == 2
+
+    asyncio.run(main())
+
+
+def test_another_place_or_other_parameters_are_not_shared() -> None:
+    async def main() -> None:
+        with scripted_generator(SCRIPT, held_step=2) as (generator, executor):
+            older = await start(generator, executor)
+            elsewhere = PromptParts(prefix="x = " + PREFIX, suffix=SUFFIX)
+            newer = asyncio.create_task(text_of(generator.stream(elsewhere, PARAMS)))
+            await asyncio.sleep(0)
+            executor.go.set()
+            assert (await older)[1] == "superseded"
+            assert (await newer)[0] == "first + second"
+
+    asyncio.run(main())
+
+
+def test_the_older_client_may_leave_and_the_last_one_cancels() -> None:
+    async def main() -> None:
+        with scripted_generator(SCRIPT * 20, held_step=3) as (generator, executor):
+            params = GenerateParams(max_tokens=60, session=Session("editor", "file"))
+            first = generator.stream(parts(), params)
+            assert (await anext(first)).text
+            await asyncio.to_thread(executor.is_held.wait)
+            second = generator.stream(parts("f"), params)
+            waiting = asyncio.ensure_future(anext(second))
+            await asyncio.sleep(0)
+            await first.aclose()
+            executor.go.set()
+            assert (await waiting).text
+            assert executor.num_prompts == 1
+            assert generator.engine.num_waiting_or_running == 1
+            await second.aclose()
+            num_steps = len(executor.steps)
+            last = await text_of(generator.stream(PromptParts(prefix="import "), params))
+            assert last[1] == "length"
+            assert len(executor.steps) <= num_steps + 60 + 2
+
+    asyncio.run(main())
+
+
+def test_guesses_are_what_is_left_or_what_was_inserted_into() -> None:
+    recents = Recents()
+    recents.remember("u", "x = self.re", ")\n", "adings = []")
+    assert recents.guesses("u", "x = self.re", ")\n") == ["adings = []"]
+    assert recents.guesses("u", "x = self.read", ")\n") == ["ings = []"]
+    assert recents.guesses("u", "x = self.rex", ")\n") == ["adings = []"]
+    assert recents.guesses("u", "x = self.readings = []", ")\n") == [""]
+    assert recents.guesses("v", "x = self.read", ")\n") == [], "somebody else's"
+    assert recents.guesses("u", "x = self.read", "]\n") == [], "another place"
+
+
+def test_places_are_bounded() -> None:
+    recents = Recents()
+    for i in range(MAX_PLACES + 10):
+        recents.remember("u", f"prefix {i}", "", "x" * 10_000)
+    assert recents.guesses("u", "prefix 0", "") == []
+    assert len(recents.guesses("u", f"prefix {MAX_PLACES}", "")[0]) < 10_000
