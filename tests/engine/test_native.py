@@ -211,6 +211,6 @@ def test_sizes_and_an_empty_step() -> None:
     assert (
         runner.block_bytes == 2 * 2 * (2 * 16) * 16 * 2
     )  # layers, heads, keys and values, tokens, bytes
-    assert runner.kv_bytes_per_token * 16 == runner.block_bytes
+    assert runner.bytes_per_token_kv * 16 == runner.block_bytes
     assert runner.weight_bytes > 0
     runner.warm_up()

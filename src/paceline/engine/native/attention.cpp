@@ -9,28 +9,37 @@ namespace {
 constexpr int kValueQueries = 6;  // 6 x 4 sums fit the registers
 
 constexpr int kFewQueries = 8;    // as in decoding: then the cache comes from memory, and the next blocks are fetched early
+constexpr int kLaterBlocks = 8;   // how early
 constexpr int kSegment = 16;      // blocks whose values are added before the sums go back to memory
+
+// Where a few blocks of keys are, the keys that are wanted later, and their values.
+struct Places {
+    const uint16_t *keys[4], *later_keys[4], *values[4];
+};
 
 // Scores of N queries [N][dim] against `Blocks` blocks of 16 keys; one chain of fma by ascending dimension for each.
 template <int N, int Blocks>
-void score(const float* q, int dim, const uint16_t* const* keys, const uint16_t* const* next, float* out, size_t out_stride) {
+void score(const float* q, int dim, const Places& at, float* out, size_t out_stride) {
     F sums[N][Blocks];
 PL_UNROLL(12)
     for (int n = 0; n < N; n++)
 PL_UNROLL(4)
         for (int b = 0; b < Blocks; b++) sums[n][b] = zero();
-    for (int d = 0; d < dim; d++) {
-        F k[Blocks];
+    for (int two = 0; two < dim; two += 2) {  // two dimensions of a block are a cache line
+PL_UNROLL(2)
+        for (int d = two; d < two + 2; d++) {
+            F k[Blocks];
 PL_UNROLL(4)
-        for (int b = 0; b < Blocks; b++) {
-            k[b] = load_half(keys[b] + d * kBlock);
-            if (N <= kFewQueries) __builtin_prefetch(next[b] + d * kBlock);
-        }
+            for (int b = 0; b < Blocks; b++) {
+                k[b] = load_half(at.keys[b] + d * kBlock);
+                if (N <= kFewQueries) __builtin_prefetch((d == two ? at.later_keys[b] : at.values[b]) + two * kBlock, 0, 2);
+            }
 PL_UNROLL(12)
-        for (int n = 0; n < N; n++) {
-            const F x = set1(q[n * dim + d]);
+            for (int n = 0; n < N; n++) {
+                const F x = set1(q[n * dim + d]);
 PL_UNROLL(4)
-            for (int b = 0; b < Blocks; b++) sums[n][b] = fma(x, k[b], sums[n][b]);
+                for (int b = 0; b < Blocks; b++) sums[n][b] = fma(x, k[b], sums[n][b]);
+            }
         }
     }
 PL_UNROLL(12)
@@ -39,7 +48,7 @@ PL_UNROLL(4)
         for (int b = 0; b < Blocks; b++) store(out + n * out_stride + b * kBlock, sums[n][b]);
 }
 
-using Score = void (*)(const float*, int, const uint16_t* const*, const uint16_t* const*, float*, size_t);
+using Score = void (*)(const float*, int, const Places&, float*, size_t);
 #define PL_SIX_SCORES(B) score<1, B>, score<2, B>, score<3, B>, score<4, B>, score<5, B>, score<6, B>
 #if defined(PL_AVX512)
 #define PL_SCORES(B) {nullptr, PL_SIX_SCORES(B), score<7, B>, score<8, B>, score<9, B>, score<10, B>, score<11, B>, score<12, B>}
@@ -113,10 +122,13 @@ void score_all(const Tile& tile) {
     for (int block = tile.first_block; block <= tile.last_block;) {
         const int left = tile.last_block - block + 1;
         const int count = left >= 4 && n < 4 ? 4 : left >= 2 ? 2 : 1;
-        const uint16_t *keys[4], *next[4];
-        for (int b = 0; b < count; b++) keys[b] = keys_of(block + b), next[b] = keys_of(block + count + b);
+        Places at;
+        for (int b = 0; b < count; b++) {
+            at.keys[b] = keys_of(block + b), at.later_keys[b] = keys_of(block + kLaterBlocks + b);
+            at.values[b] = at.keys[b] + kBlock * dim;
+        }
         const Score compute = count == 4 ? kScoreFour[n] : count == 2 ? kScoreTwo[n] : kScoreOne[n];
-        compute(tile.q, dim, keys, next, tile.p + (size_t)(block - tile.first_block) * kBlock, tile.p_stride);
+        compute(tile.q, dim, at, tile.p + (size_t)(block - tile.first_block) * kBlock, tile.p_stride);
         block += count;
     }
 }

@@ -74,11 +74,19 @@ void PlModel::multiply(const Matrix& matrix, float* out, size_t out_stride, int 
         pool.split(num_panels, part);
 }
 
-void PlModel::add_low_rank(Site site, int row, float* y, const float* x, int stride) const {
-    const Adapter* adapter = rows_[row].adapter;
-    if (!adapter) return;
-    const LowRank& pair = (*adapter)[site.layer][site.which];
-    if (pair.rank) pair.add_to(y, x + (size_t)row * stride);
+// y and x begin at row 0.
+void PlModel::add_low_rank(Site site, int first, int last, float* y, int y_stride, const float* x, int x_stride) const {
+    if (!has_adapters_) return;
+    for (int r = first; r < last;) {
+        const Adapter* adapter = rows_[r].adapter;
+        int count = 1;
+        while (count < LowRank::kTileRows && r + count < last && rows_[r + count].adapter == adapter) count++;
+        if (adapter) {
+            const LowRank& pair = (*adapter)[site.layer][site.which];
+            pair.add_to(y + (size_t)r * y_stride, y_stride, x + (size_t)r * x_stride, x_stride, count);
+        }
+        r += count;
+    }
 }
 
 void PlModel::embed_rows() {
@@ -97,7 +105,7 @@ void PlModel::norm_rows(const Norm& norm, const float* bias, const Site* pending
     // `floats` holds the input of the pending addition as well as this norm's output: all rows read before any writes.
     if (pending && has_adapters_)
         pool.split((int)rows_.size(), [&](int first, int last, int) {
-            for (int r = first; r < last; r++) add_low_rank(*pending, r, buffers_.y + (size_t)r * width, input, input_width);
+            add_low_rank(*pending, first, last, buffers_.y, width, input, input_width);
         });
     pool.split((int)rows_.size(), [&](int first, int last, int) {
         for (int r = first; r < last; r++)
@@ -112,10 +120,10 @@ void PlModel::store_heads(int layer) {
     const HeadShape shape{config.num_heads, config.num_kv_heads, config.head_dim, config.norm_eps, l.q_norm, l.k_norm};
     const int dim = config.head_dim;
     pool.split((int)rows_.size(), [&](int first, int last, int) {
+        add_low_rank({layer, PL_QKV}, first, last, buffers_.qkv, qkv_width, buffers_.floats, width);
         for (int r = first; r < last; r++) {
             const Row& row = rows_[r];
             float* qkv = buffers_.qkv + (size_t)r * qkv_width;
-            add_low_rank({layer, PL_QKV}, r, qkv, buffers_.floats, width);
             const size_t at = (size_t)row.position * dim;
             prepare_heads(qkv, l.qkv_bias, shape, cos.data() + at, sin.data() + at);
             const float* keys = qkv + (size_t)config.num_heads * dim;
@@ -177,8 +185,7 @@ void PlModel::feed_forward(int layer) {
     const Activations to = activations(ffn_width);
     if (has_adapters_)
         pool.split((int)rows_.size(), [&](int first, int last, int) {
-            for (int r = first; r < last; r++)
-                add_low_rank({layer, PL_FFN_IN}, r, buffers_.ffn + (size_t)r * in.num_out, buffers_.floats, width);
+            add_low_rank({layer, PL_FFN_IN}, first, last, buffers_.ffn, in.num_out, buffers_.floats, width);
         });
     pool.split((int)rows_.size(), [&](int first, int last, int) {
         for (int r = first; r < last; r++)

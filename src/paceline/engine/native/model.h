@@ -100,7 +100,7 @@ private:
     int read_step(int num_sequences, const int32_t* step, int64_t step_length);
     void reserve(int num_rows);
     pl::Activations activations(int stride) const { return {buffers_.values, buffers_.scales, buffers_.starts, stride}; }
-    void add_low_rank(Site site, int row, float* y, const float* x, int stride) const;
+    void add_low_rank(Site site, int first, int last, float* y, int y_stride, const float* x, int x_stride) const;
     void multiply(const pl::Matrix& matrix, float* out, size_t out_stride, int num_columns);
     void embed_rows();
     void norm_rows(const pl::Norm& norm, const float* bias, const Site* pending);

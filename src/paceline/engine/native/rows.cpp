@@ -1,6 +1,7 @@
 #include "rows.h"
 
 #include <algorithm>
+#include <type_traits>
 
 namespace pl {
 
@@ -44,14 +45,61 @@ void rotate_head(float* x, int dim, const float* cos, const float* sin) {
     }
 }
 
+constexpr int kRanks = 64;  // of an adapter's factors, at a time
+
+// inner[r][i] = a[i] . x[r]
+template <int R>
+void project(const float* a, int num, int width, const float* x, size_t x_stride, float* inner) {
+    for (int i = 0; i < num; i++, a += width) {
+        F sums[R][4];
+        for (int r = 0; r < R; r++)
+            for (int v = 0; v < 4; v++) sums[r][v] = zero();
+        for (int at = 0; at < width; at += kGroup)
+PL_UNROLL(4)
+            for (int v = 0; v < 4; v++) {
+                const F w = load(a + at + v * kLanes);
+PL_UNROLL(4)
+                for (int r = 0; r < R; r++) sums[r][v] = fma(w, load(x + r * x_stride + at + v * kLanes), sums[r][v]);
+            }
+        for (int r = 0; r < R; r++) inner[r * kRanks + i] = sum_lanes(add(add(sums[r][0], sums[r][1]), add(sums[r][2], sums[r][3])));
+    }
+}
+
+// y[r] += inner[r][i] * b[i], for i in order
+template <int R>
+void expand(const float* b, int num, int width, const float* inner, float* y, size_t y_stride) {
+    for (int at = 0; at < width; at += kGroup) {
+        F sums[R][4];
+        for (int r = 0; r < R; r++)
+            for (int v = 0; v < 4; v++) sums[r][v] = load(y + r * y_stride + at + v * kLanes);
+        for (int i = 0; i < num; i++)
+PL_UNROLL(4)
+            for (int v = 0; v < 4; v++) {
+                const F w = load(b + (size_t)i * width + at + v * kLanes);
+PL_UNROLL(4)
+                for (int r = 0; r < R; r++) sums[r][v] = fma(set1(inner[r * kRanks + i]), w, sums[r][v]);
+            }
+        for (int r = 0; r < R; r++)
+            for (int v = 0; v < 4; v++) store(y + r * y_stride + at + v * kLanes, sums[r][v]);
+    }
+}
+
 }  // namespace
 
-void LowRank::add_to(float* y, const float* x) const {
-    for (int r = 0; r < rank; r++) {
-        const float* row = a.data() + (size_t)r * num_in;
-        const float inner = sum(num_in, [&](int i, F total) { return fma(load(row + i), load(x + i), total); });
-        const float* column = b.data() + (size_t)r * num_out;
-        for (int i = 0; i < num_out; i += kLanes) store(y + i, fma(set1(inner), load(column + i), load(y + i)));
+void LowRank::add_to(float* y, size_t y_stride, const float* x, size_t x_stride, int rows) const {
+    constexpr auto add = [](const LowRank& pair, float* y, size_t y_stride, const float* x, size_t x_stride, auto count) {
+        float inner[decltype(count)::value * kRanks];
+        for (int first = 0; first < pair.rank; first += kRanks) {
+            const int num = std::min(kRanks, pair.rank - first);
+            project<decltype(count)::value>(pair.a.data() + (size_t)first * pair.num_in, num, pair.num_in, x, x_stride, inner);
+            expand<decltype(count)::value>(pair.b.data() + (size_t)first * pair.num_out, num, pair.num_out, inner, y, y_stride);
+        }
+    };
+    switch (rows) {
+        case 1: return add(*this, y, y_stride, x, x_stride, std::integral_constant<int, 1>());
+        case 2: return add(*this, y, y_stride, x, x_stride, std::integral_constant<int, 2>());
+        case 3: return add(*this, y, y_stride, x, x_stride, std::integral_constant<int, 3>());
+        case 4: return add(*this, y, y_stride, x, x_stride, std::integral_constant<int, 4>());
     }
 }
 

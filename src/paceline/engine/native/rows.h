@@ -22,7 +22,9 @@ struct LowRank {
     std::vector<float> a;                   // [rank][num_in]
     std::vector<float> b;                   // [rank][num_out]
 
-    void add_to(float* y, const float* x) const;
+    // y[r] += B (A x[r]) for up to kTileRows rows; what a row gets does not depend on the others.
+    static constexpr int kTileRows = 4;
+    void add_to(float* y, size_t y_stride, const float* x, size_t x_stride, int rows) const;
 };
 
 // x += y + bias (either may be null), then norm of the first `width` floats of x, quantised.

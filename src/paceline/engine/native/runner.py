@@ -71,7 +71,7 @@ class NativeRunner:
         self.num_blocks = num_blocks
         self.num_threads = num_threads
         self.block_bytes: int = self._library.pl_block_bytes(self._model)
-        self.kv_bytes_per_token = self.block_bytes // BLOCK_TOKENS
+        self.bytes_per_token_kv = self.block_bytes // BLOCK_TOKENS
         self.weight_bytes: int = self._library.pl_weight_bytes(self._model)
         """Matrices and the embedding, as they are held."""
 
