@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from paceline.cli.wiring import ExecutorName
 from paceline.core.errors import ConfigError
-from paceline.engine.config import ExecutorName
 
 if TYPE_CHECKING:
     from paceline.cli.wiring import Served

@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from paceline.engine.config import EngineConfig, ExecutorName
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
@@ -17,9 +19,19 @@ if TYPE_CHECKING:
     from paceline.complete.service import Completion
     from paceline.core.progress import Progress
     from paceline.core.types import Cursor
-    from paceline.engine.config import EngineConfig, ExecutorName
     from paceline.fleet.local import LocalGenerator
     from paceline.train.config import TrainConfig
+
+__all__ = [
+    "ExecutorName",
+    "Served",
+    "complete_once",
+    "engine_config",
+    "export_model",
+    "open_app",
+    "open_generator",
+    "train_model",
+]
 
 NO_ADAPTERS: Mapping[str, Path] = {}
 
@@ -40,7 +52,6 @@ def engine_config(
     is_speculating: bool,
 ) -> EngineConfig:
     """The engine's settings from the command line's; None leaves a choice to the engine."""
-    from paceline.engine.config import EngineConfig
     from paceline.engine.speculation import SpeculationConfig
 
     default = EngineConfig()
@@ -70,7 +81,6 @@ def open_generator(
     from paceline.artifacts.registry import resolve_model
 
     folder = resolve_model(name_or_path)
-    from paceline.engine.config import EngineConfig
     from paceline.fleet.local import LocalGenerator
 
     generator = LocalGenerator.load(
