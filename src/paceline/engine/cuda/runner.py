@@ -1,7 +1,7 @@
 """CudaRunner: computes steps on one NVIDIA GPU. The third executor behind engine/step.py.
 
-    few rows of each sequence, no adapter    graphs.py: padded to a bucket, one replay
-    everything else                          the same computation, launched kernel by kernel
+    up to 64 rows, no adapter    graphs.py: padded to a bucket, one replay
+    everything else              the same computation, launched kernel by kernel
 
 One layer is 4 matrix products and 5 kernels (6 where keys are split):
 add+norm, [qkv], rope+store, attention, [out], add+norm, [ffn in], activation, [ffn out].
@@ -141,11 +141,22 @@ class CudaRunner:
 
     @torch.inference_mode()
     def forward(self, step: Items[Rows]) -> Tensor:
-        """See Executor.forward. The logits are on the device."""
+        """See Executor.forward. The logits are on the device; they are there when this returns.
+
+        So the time of a step is the step's. Whoever samples would wait for it anyway.
+        """
         self._check(step)
         bucket = self._graphs.bucket_for(step)
-        if bucket is not None:
-            return self._graphs.replay(step, bucket)
+        if bucket is None:
+            logits_RV = self._launch(step)
+        else:
+            logits_RV = self._graphs.replay(step, bucket)
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()
+        return logits_RV
+
+    def _launch(self, step: Items[Rows]) -> Tensor:
+        """Compute a step kernel by kernel."""
         layout = layout_of(
             step,
             num_kv_heads=self._config.num_kv_heads,
