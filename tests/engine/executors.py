@@ -54,6 +54,7 @@ class ScriptedExecutor:
         self.block_bytes = self._runner.block_bytes
         self.weight_bytes = self._runner.weight_bytes
         self.num_threads = 1
+        self.device_line = "scripted"
         self.num_forwards = 0
         self.start = threading.Event()
 

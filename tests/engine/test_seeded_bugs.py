@@ -112,7 +112,7 @@ BUGS = {
 def mutated(bug: Bug) -> Any:
     """The function or property with the bug in it."""
     attribute = inspect.getattr_static(bug.owner, bug.name)
-    function = attribute.fget if isinstance(attribute, property) else attribute
+    function: Any = attribute.fget if isinstance(attribute, property) else attribute
     source = textwrap.dedent(inspect.getsource(function))
     assert source.count(bug.old) == 1, f"{bug.name} has changed; seed the bug anew"
     space: dict[str, Any] = {}

@@ -43,6 +43,7 @@ class ScriptExecutor:
         self.context_tokens = CONTEXT_TOKENS
         self.vocab_size = vocab_size
         self.num_blocks, self.block_bytes, self.weight_bytes, self.num_threads = 100, 1, 1, 1
+        self.device_line = "scripted"
         self.steps: list[list[Rows]] = []
         self.num_prompts = 0
         """Sequences that have said their first token."""

@@ -19,48 +19,56 @@ MAX_KV_CACHE_MB = 2**20
 _ADAPTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+ModelOption = Annotated[
+    str | None,
+    typer.Option(help="Name from `paceline models list`, or a model folder; else the default."),
+]
+HostOption = Annotated[str, typer.Option(help="Loopback address to listen on.")]
+PortOption = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=256, help="CPU threads of one step; else as many as cores are free."),
+]
+KvCacheOption = Annotated[
+    int | None,
+    typer.Option(
+        "--kv-cache-mb",
+        min=1,
+        max=MAX_KV_CACHE_MB,
+        help="Memory for what has been read: running requests and the cache of old ones. Else 512.",
+    ),
+]
+ExecutorOption = Annotated[
+    ExecutorName,
+    typer.Option(help="What computes: auto takes the fastest that this machine has."),
+]
+AdapterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=FOLDER",
+        help="A LoRA adapter, served as the model MODEL:NAME; may be given several times.",
+    ),
+]
+NoSpeculationOption = Annotated[
+    bool,
+    typer.Option("--no-speculation", help="Never draft tokens ahead; for measurements."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the CLI."""
     app.command("serve")(serve)
 
 
 def serve(
-    model: Annotated[
-        str | None,
-        typer.Option(help="Name from `paceline models list`, or a model folder; else the default."),
-    ] = None,
-    host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8012,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=256, help="CPU threads of one step; else as many as cores are free."
-        ),
-    ] = None,
-    kv_cache_mb: Annotated[
-        int | None,
-        typer.Option(
-            "--kv-cache-mb",
-            min=1,
-            max=MAX_KV_CACHE_MB,
-            help="Memory for what has been read: running requests and the cache of old ones. Else 512.",
-        ),
-    ] = None,
-    executor: Annotated[
-        ExecutorName,
-        typer.Option(help="What computes: auto takes the fastest that this machine has."),
-    ] = "auto",
-    adapter: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=FOLDER",
-            help="A LoRA adapter, served as the model MODEL:NAME; may be given several times.",
-        ),
-    ] = None,
-    is_speculation_off: Annotated[
-        bool,
-        typer.Option("--no-speculation", help="Never draft tokens ahead; for measurements."),
-    ] = False,
+    model: ModelOption = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8012,
+    threads: ThreadsOption = None,
+    kv_cache_mb: KvCacheOption = None,
+    executor: ExecutorOption = "auto",
+    adapter: AdapterOption = None,
+    is_speculation_off: NoSpeculationOption = False,
 ) -> None:
     """Complete code for your editors, and in the browser, until Ctrl+C.
 

@@ -68,6 +68,8 @@ class TokenEngine:
         """Forward passes since the start, the warm-up not counted."""
         self.on_step = on_step
         self.observer = observer
+        self.device_line = executor.device_line
+        """What computes, in words."""
         self._executor = executor
         self._reporter = Reporter(observer, now_s)
         self._scheduler = Scheduler(
@@ -109,6 +111,11 @@ class TokenEngine:
         """Blocks of the KV cache that sequences hold; 0 when there are none."""
         with self._changed:
             return self._scheduler.pool.num_busy
+
+    def refuse_if_full(self, user: str) -> None:
+        """Raise OverloadedError if `submit` would, now, for want of room in the queue."""
+        with self._changed:
+            self._reporter.refuse_if_full(user, self._scheduler)
 
     def submit(
         self,

@@ -38,12 +38,8 @@ class Reporter(SchedulerListener):
         Raises:
             OverloadedError: the queue is full.
         """
-        try:
-            scheduler.add(sequence)
-        except OverloadedError:
-            if self._observer:
-                self._observer.refused("overload")
-            raise
+        self.refuse_if_full(sequence.options.user, scheduler)
+        scheduler.add(sequence)
         if self._observer:
             self._observer.queued(
                 sequence.sequence_id,
@@ -51,6 +47,19 @@ class Reporter(SchedulerListener):
                 prompt_tokens=sequence.num_prompt_tokens,
                 now_s=self._now_s(),
             )
+
+    def refuse_if_full(self, user: str, scheduler: Scheduler) -> None:
+        """Count a refusal, if it is one.
+
+        Raises:
+            OverloadedError: the queue is full.
+        """
+        try:
+            scheduler.refuse_if_full(user)
+        except OverloadedError:
+            if self._observer:
+                self._observer.refused("overload")
+            raise
 
     def admitted(self, sequence: Sequence) -> None:
         """It runs; its stream learns how much was cached."""

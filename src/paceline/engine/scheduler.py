@@ -118,21 +118,38 @@ class Scheduler:
         Raises:
             OverloadedError: the queue is full and no user holds more of it than this one would.
         """
-        num_present = len(self.waiting) + len(self.running)
-        if num_present >= self.config.max_sequences + self.config.max_queued:
-            self._make_room(sequence.options.user)
+        if self._is_full:
+            self._refuse_newest_of_the_greediest(sequence.options.user)
         self.waiting[sequence.sequence_id] = sequence
         self._shares.arrive(sequence.options.user)
 
-    def _make_room(self, user: str) -> None:
-        """Refuse the newest request of the user with most requests in the queue, or the arriving one."""
+    @property
+    def _is_full(self) -> bool:
+        num_present = len(self.waiting) + len(self.running)
+        return num_present >= self.config.max_sequences + self.config.max_queued
+
+    def refuse_if_full(self, user: str) -> None:
+        """Raise OverloadedError if `add` would, for a sequence of `user`."""
+        if self._is_full:
+            self._greediest(user)
+
+    def _refuse_newest_of_the_greediest(self, user: str) -> None:
+        greediest, error = self._greediest(user)
+        newest = next(s for s in reversed(self.waiting.values()) if s.options.user == greediest)
+        self.finish(newest, FinishReason.ERROR, error)
+
+    def _greediest(self, user: str) -> tuple[str, OverloadedError]:
+        """The user with most of the queue, and what its newest request is told.
+
+        Raises:
+            OverloadedError: no user has more of it than `user` would.
+        """
         counts = Counter(s.options.user for s in self.waiting.values())
         greediest, most = counts.most_common(1)[0] if counts else (user, 0)
         error = OverloadedError(queued=len(self.waiting), retry_after_ms=self.config.retry_after_ms)
         if most <= counts[user] + 1:
             raise error
-        newest = next(s for s in reversed(self.waiting.values()) if s.options.user == greediest)
-        self.finish(newest, FinishReason.ERROR, error)
+        return greediest, error
 
     def purge(self, now_s: float) -> None:
         """Finish all that nobody wants any more; their blocks are free or in the cache at once."""

@@ -56,6 +56,8 @@ class Executor(Protocol):
     """What a step reads of the weights, if it reads all of them once."""
     num_threads: int
     """CPU threads of a step; 1 on an accelerator."""
+    device_line: str
+    """What computes, in words: "native int8, 1 thread"."""
 
     def forward(self, step: Items[Rows]) -> Tensor:
         """Return float32 logits_RV in the order of the step (R = sum of num_logit_rows).

@@ -55,6 +55,7 @@ class TorchRunner:
         self.num_blocks = num_blocks
         self.block_bytes = block_bytes(config, dtype, device)
         self.num_threads = num_threads if self.device.type == "cpu" else 1
+        self.device_line = f"torch {dtype} on {self.device.type}, {self.num_threads} thread(s)"
         self._config = config
         self._weights = prepare_weights(model, self.numbers, self.device)
         self.weight_bytes = self._weights.num_bytes

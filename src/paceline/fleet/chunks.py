@@ -51,12 +51,14 @@ class ChunkAssembler:
         self._num_tokens += 1
         self._logprob += token.logprob
         if self._is_detailed:
-            self._details.append(self._detail(token))
+            self._details.append(self._detail(token, text if is_prompt else None))
         self._text += self._cutter.add(text)
 
-    def _detail(self, token: Token) -> TokenDetail:
+    def _detail(self, token: Token, rest: str | None) -> TokenDetail:
+        """`rest` is what is left of a token that began with skipped characters."""
         top = tuple((self._decode([token_id]), logprob) for token_id, logprob in token.top)
-        return TokenDetail(self._decode([token.token_id]), token.logprob, top)
+        text = self._decode([token.token_id]) if rest is None else rest
+        return TokenDetail(text, token.logprob, top)
 
     def take(self) -> TextChunk | None:
         """Return what is certain since the last call, if there is any text."""

@@ -86,7 +86,8 @@ class LiveText:
         The last reader to leave ends the sequence: nobody wants it any more.
 
         Raises:
-            DivergedError: before the first chunk, if the text turns out to disagree with `typed`.
+            DivergedError: before the first chunk, if the text turns out to disagree with `typed`, or
+                to end where it ends.
         """
         self._num_readers += 1
         try:
@@ -95,7 +96,7 @@ class LiveText:
             while True:
                 while index == len(self._chunks) and not self.is_done:
                     await self._advance(index)
-                if not self.agrees(typed):
+                if not self.agrees(typed) or (self.is_done and typed and self.text == typed):
                     raise DivergedError
                 if index == len(self._chunks):
                     if self._error is not None:

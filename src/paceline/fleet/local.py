@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,8 @@ class LocalGenerator:
         padding = range(opened.tokenizer.vocab_size, opened.model.config.vocab_size)
         self._stop_ids = stop_token_ids(opened.tokenizer, self._template) | frozenset(padding)
         self._info = _describe(opened, model_id, engine.context_tokens)
+        self.device_line = engine.device_line
+        """What computes, in words."""
         self._adapters: dict[str, int] = {}
         self._live: dict[tuple[str, Session], LiveText] = {}
         self._recents = Recents()
@@ -138,14 +141,16 @@ class LocalGenerator:
             raise UnknownModelError(model_id=model_id, known=known)
         live, typed = self._join(parts, params, model_id)
         try:
-            async for chunk in live.follow(typed):
-                yield chunk
+            async with aclosing(live.follow(typed)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         except DivergedError:
             live = self._start(parts, params, model_id)
-            async for chunk in live.follow(""):
-                yield chunk
+            async with aclosing(live.follow("")) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         finally:
-            if parts.prompt_ids is None:
+            if parts.prompt_ids is None and params.lane == "interactive":
                 at = live.parts
                 self._recents.remember(params.user_id, at.prefix, at.suffix or "", live.text)
 
@@ -172,6 +177,7 @@ class LocalGenerator:
 
     def _start(self, parts: PromptParts, params: GenerateParams, model_id: str) -> LiveText:
         """Submit a new sequence; an older one of the session is superseded."""
+        self.engine.refuse_if_full(params.user_id)  # before tokenizing, which takes longer
         if parts.prompt_ids is not None:
             rendered = self._check_ids(parts.prompt_ids, params.max_tokens)
             prompt_ids, healing = rendered, None

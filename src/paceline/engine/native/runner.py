@@ -70,6 +70,7 @@ class NativeRunner:
         self.vocab_size = config.vocab_size
         self.num_blocks = num_blocks
         self.num_threads = num_threads
+        self.device_line = f"native int8, {num_threads} thread{'s' * (num_threads > 1)}"
         self.block_bytes: int = self._library.pl_block_bytes(self._model)
         self.bytes_per_token_kv = self.block_bytes // BLOCK_TOKENS
         self.weight_bytes: int = self._library.pl_weight_bytes(self._model)
