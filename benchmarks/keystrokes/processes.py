@@ -67,8 +67,10 @@ class Server:
         raise ServerError(f"not up after {timeout_s:.0f} s: {self.tail()}")
 
     def tail(self) -> str:
-        """The end of the log, in one line."""
-        return " | ".join(self._log.read_text(errors="replace").splitlines()[-6:])[-900:]
+        """The last line of the log that names an error, else its last line."""
+        lines = self._log.read_text(errors="replace").strip().splitlines() or ["no output"]
+        named = [line for line in lines if "Error" in line or "error" in line]
+        return (named or lines)[-1].strip()[:300]
 
     def pause(self) -> None:
         """Freeze every process."""

@@ -64,37 +64,36 @@ def sweep(
     nice: int = 0,
     is_repeated: bool = False,
 ) -> tuple[Setting, Swept]:
-    """The best setting and all lines; measured only if it is not on file.
+    """The best setting and all lines; a line is measured only if it is not on file.
 
     Raises:
         ServerError: no setting ran.
     """
     path = engine.work / "sweeps" / f"{model.name}-{engine.name}.json"
-    by_name = {setting.name: setting for setting in engine.settings}
-    known = _read(path, engine, set(by_name))
-    if known is None or is_repeated:
-        tokenizer = model.tokenizer()
-        tried = [
-            _try(engine, model, setting, tokenizer, port=port, cores=cores, nice=nice)
-            for setting in engine.settings
-        ]
-        ran = [one for one in tried if one.score_ms is not None]
-        if not ran:
-            raise ServerError(f"no setting ran; the last said: {tried[-1].failure}")
-        best = min(ran, key=lambda one: one.score_ms or math.inf).setting
-        known = Swept(version=engine.version(), threads=engine.threads, best=best, tried=tried)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(known)))
-    return by_name[known.best], known
+    known = {} if is_repeated else _read(path, engine)
+    tokenizer = model.tokenizer()
+    tried = [
+        known.get(setting.name)
+        or _try(engine, model, setting, tokenizer, port=port, cores=cores, nice=nice)
+        for setting in engine.settings
+    ]
+    ran = [one for one in tried if one.score_ms is not None]
+    if not ran:
+        raise ServerError(f"no setting ran; the last said: {tried[-1].failure}")
+    best = min(ran, key=lambda one: one.score_ms or math.inf).setting
+    swept = Swept(version=engine.version(), threads=engine.threads, best=best, tried=tried)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(swept)))
+    return next(one for one in engine.settings if one.name == best), swept
 
 
-def _read(path: Path, engine: Engine, names: set[str]) -> Swept | None:
-    """The sweep on file, if it is of the same version, threads and settings."""
+def _read(path: Path, engine: Engine) -> dict[str, Tried]:
+    """What is on file for the same version and threads, by name of the setting."""
     if not path.exists():
-        return None
+        return {}
     found = msgspec.json.decode(path.read_bytes(), type=Swept)
     is_same = (found.version, found.threads) == (engine.version(), engine.threads)
-    return found if is_same and {one.setting for one in found.tried} == names else None
+    return {one.setting: one for one in found.tried} if is_same else {}
 
 
 def _try(
