@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that only a GPU can prove of the CUDA executor, in the order in which it pays off. One command:
 #
-#   bash tools/gpu_check.sh [OUT_FOLDER]        about 6 minutes on an H100
+#   bash tools/gpu_check.sh [OUT_FOLDER]        perhaps 6 minutes on an H100; never tried
 #
 # PYTHON= names a Python that has CUDA's torch, Triton, msgspec, numpy, pytest and hypothesis; else .venv's is
 # taken, else python3. Every stage runs even if an earlier one failed; a stage that outlasts its limit is stopped.
@@ -44,6 +44,7 @@ stage() { # stage NAME LIMIT_S COMMAND...
 
 stage "kernels" 150 "$python" -m pytest tests/engine/cuda/test_kernels.py -p no:cacheprovider
 stage "steps" 120 "$python" -m pytest tests/engine/cuda/test_runner.py tests/engine/cuda/test_linear.py -p no:cacheprovider
+stage "loads" 120 "$python" -m pytest tests/engine/cuda/test_loads.py -p no:cacheprovider
 stage "graphs and fp8" 120 "$python" -m pytest tests/engine/cuda/test_gpu.py -m gpu -p no:cacheprovider
 if command -v compute-sanitizer >/dev/null; then
   stage "memory access" 120 compute-sanitizer --tool memcheck --error-exitcode 9 \

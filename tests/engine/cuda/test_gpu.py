@@ -71,9 +71,12 @@ def test_a_replayed_step_gives_the_bits_of_itself():
     runner.forward([Rows([3, 4, 5], 0, ids[:30], 0), Rows([6, 7], 0, ids[:20], 0)])
     step = [Rows([3, 4, 5], 30, ids[30:33], 3)]
     first = runner.forward(step)
+    saved = first.cpu()
     for _ in range(50):
-        runner.forward([Rows([6, 7], 20, ids[20:28], 8)])
-        assert torch.equal(runner.forward(step), first)
+        for count in (3, 8):  # the same bucket, and a larger one
+            runner.forward([Rows([6, 7], 20, ids[20 : 20 + count], count)])
+        assert torch.equal(first.cpu(), saved), "logits changed after they were returned"
+        assert torch.equal(runner.forward(step).cpu(), saved)
 
 
 def test_fp8_steps_are_near_those_in_bfloat16():

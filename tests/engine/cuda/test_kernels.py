@@ -15,7 +15,7 @@ from torch import Tensor
 from paceline.engine.cuda import reference
 from paceline.engine.cuda.operators import LayerCache, Norm, Operators, Rotation, Tiles
 
-H, K, D, N = 6, 2, 24, 9
+H, K, D, N = 6, 2, 24, 10
 """Query heads, key/value heads, head width, blocks: none but K is a power of two."""
 
 
@@ -97,7 +97,7 @@ def test_rotate_and_store(operators: Operators, source: Source, dtype: torch.dty
 TILES = [[0, 1, 4, 8], [1, 3, 4, 2], [90, 14, 0, 62], [0, 1, 0, 2]]
 """First row, rows, position, table row: decoding far in, across a block's border, a start, and
 across the border of the keys that the kernel takes at once."""
-TABLES = [[3, 4, 1, 8, 0, 2], [5, 3, 7, 7, 7, 7], [6, 4, 1, 0, 7, 7]]
+TABLES = [[3, 4, 1, 8, 9, 2], [5, 3, 7, 7, 7, 7], [6, 4, 1, 9, 7, 7]]
 
 
 @pytest.mark.parametrize("window", [None, 1, 20])
@@ -107,7 +107,7 @@ def test_attend_never_looks_behind_a_sequence(
 ):
     cache = LayerCache(source(N, K, 16, D, dtype=dtype), source(N, K, 16, D, dtype=dtype))
     for part in cache:
-        part[7] = torch.nan  # named by tables, but behind the sequences' ends
+        part[[0, 7]] = torch.nan  # block 0 is nobody's; 7 is named, but behind the sequences' ends
         part[2, :, 91 % 16 :] = torch.nan
     q = source(11, H, D, dtype=dtype)
     tiles = Tiles(source.integers(TILES), source.integers(TABLES), 4, num_splits)
@@ -136,6 +136,8 @@ def test_pick(operators: Operators, source: Source, vocab_size: int, is_drawn: b
     logits = 5 * source(3, vocab_size)
     logits[1, : vocab_size // 2] = -torch.inf  # masked ids
     logits[2, vocab_size // 3] = logits[2, vocab_size - 1] = 50.0  # a tie: the smaller id
+    tied = torch.arange(3, vocab_size, 1024)
+    logits[0, tied] = 50.0  # in one lane of the kernel
     extra: tuple[Tensor, ...] = ()
     if is_drawn:
         gumbel = -(-source(3, vocab_size).sigmoid().log()).log()

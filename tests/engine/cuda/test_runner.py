@@ -172,6 +172,9 @@ def test_an_executor_says_what_it_has(device: torch.device):
     assert (runner.context_tokens, runner.vocab_size, runner.num_blocks) == (128, 101, 24)
     assert runner.block_bytes == 2 * 2 * 2 * 16 * 24 * 4
     assert runner.num_threads == 1
+    matrices = 2 * (48 * 24 * 10 + 24 * 6 * 48 + 3 * 48 * 70) + 101 * 48
+    assert runner.weight_bytes == 4 * matrices
+    assert runner.device_line.startswith("cuda float32 on ")
 
 
 @pytest.mark.parametrize(

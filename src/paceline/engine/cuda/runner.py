@@ -52,6 +52,11 @@ def choose_dtype(name: str, device: torch.device) -> tuple[torch.dtype, bool]:
     return (torch.float32 if name == "float32" else torch.bfloat16), name == "fp8"
 
 
+def dtype_name(dtype: torch.dtype, is_fp8: bool) -> str:
+    """In words, for `device_line`."""
+    return "fp8" if is_fp8 else str(dtype).removeprefix("torch.")
+
+
 AdapterSlices = tuple[tuple[int, slice], ...]
 
 
@@ -104,6 +109,8 @@ class CudaRunner:
         self.weights = place_weights(
             gather_parameters(model), self._dtype, self.device, is_fp8=is_fp8
         )
+        self.weight_bytes = self.weights.num_bytes
+        self.device_line = f"cuda {dtype_name(self._dtype, is_fp8)} on {self._device_name()}"
         shape = (num_blocks + 1, config.num_kv_heads, BLOCK_TOKENS, config.head_dim)
         self._cache_L2NKBD = torch.zeros(
             config.num_layers, 2, *shape, dtype=self._dtype, device=self.device
@@ -127,6 +134,10 @@ class CudaRunner:
             num_processors=self._num_processors,
             scratch_block=num_blocks,
         )
+
+    def _device_name(self) -> str:
+        is_cuda = self.device.type == "cuda"
+        return torch.cuda.get_device_name(self.device) if is_cuda else self.device.type
 
     def _can_head_give_float32(self) -> bool:
         """Can a bfloat16 product give float32, unrounded? (CUDA, torch 2.8 or newer.)"""
