@@ -21,30 +21,30 @@ struct Places {
 template <int N, int Blocks>
 void score(const float* q, int dim, const Places& at, float* out, size_t out_stride) {
     F sums[N][Blocks];
-PL_UNROLL(12)
+    PL_UNROLL(12)
     for (int n = 0; n < N; n++)
-PL_UNROLL(4)
+        PL_UNROLL(4)
         for (int b = 0; b < Blocks; b++) sums[n][b] = zero();
     for (int two = 0; two < dim; two += 2) {  // two dimensions of a block are a cache line
-PL_UNROLL(2)
+        PL_UNROLL(2)
         for (int d = two; d < two + 2; d++) {
             F k[Blocks];
-PL_UNROLL(4)
+            PL_UNROLL(4)
             for (int b = 0; b < Blocks; b++) {
                 k[b] = load_half(at.keys[b] + d * kBlock);
                 if (N <= kFewQueries) __builtin_prefetch((d == two ? at.later_keys[b] : at.values[b]) + two * kBlock, 0, 2);
             }
-PL_UNROLL(12)
+            PL_UNROLL(12)
             for (int n = 0; n < N; n++) {
                 const F x = set1(q[n * dim + d]);
-PL_UNROLL(4)
+                PL_UNROLL(4)
                 for (int b = 0; b < Blocks; b++) sums[n][b] = fma(x, k[b], sums[n][b]);
             }
         }
     }
-PL_UNROLL(12)
+    PL_UNROLL(12)
     for (int n = 0; n < N; n++)
-PL_UNROLL(4)
+        PL_UNROLL(4)
         for (int b = 0; b < Blocks; b++) store(out + n * out_stride + b * kBlock, sums[n][b]);
 }
 
@@ -64,9 +64,9 @@ template <int N, int V>
 void add_values(const float* p, size_t p_stride, const uint16_t* const* blocks, int value_stride, int first, int last,
                 float* out, int out_stride) {
     F sums[N][V];
-PL_UNROLL(6)
+    PL_UNROLL(6)
     for (int n = 0; n < N; n++)
-PL_UNROLL(4)
+        PL_UNROLL(4)
         for (int v = 0; v < V; v++) sums[n][v] = load(out + n * out_stride + v * kLanes);
     while (first < last) {
         const uint16_t* values = blocks[first / kBlock];
@@ -75,23 +75,23 @@ PL_UNROLL(4)
         for (int k = first; k < end; k++) {
             const uint16_t* line = values + k % kBlock * value_stride;
             F x[V];
-PL_UNROLL(4)
+            PL_UNROLL(4)
             for (int v = 0; v < V; v++) {
                 x[v] = load_half(line + v * kLanes);
                 if (N <= kFewQueries / 2 && v % 2 == 0) __builtin_prefetch(line + ahead + v * kLanes);
             }
-PL_UNROLL(6)
+            PL_UNROLL(6)
             for (int n = 0; n < N; n++) {
                 const F weight = set1(p[n * p_stride + k]);
-PL_UNROLL(4)
+                PL_UNROLL(4)
                 for (int v = 0; v < V; v++) sums[n][v] = fma(weight, x[v], sums[n][v]);
             }
         }
         first = end;
     }
-PL_UNROLL(6)
+    PL_UNROLL(6)
     for (int n = 0; n < N; n++)
-PL_UNROLL(4)
+        PL_UNROLL(4)
         for (int v = 0; v < V; v++) store(out + n * out_stride + v * kLanes, sums[n][v]);
 }
 

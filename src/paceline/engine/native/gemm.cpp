@@ -4,9 +4,13 @@ namespace pl {
 
 namespace {
 
-constexpr int kTileRows = 6;      // 6 x 4 sums, 4 weights and a broadcast fill 29 of 32 registers
+#if defined(PL_AVX512)
+constexpr int kTileRows = 6;  // 6 x 4 sums, 4 weights and a broadcast fill 29 of 32 registers
+#else
+constexpr int kTileRows = 4;
+#endif
 constexpr int kBlockRows = 126;   // rows that a panel meets before the next one is fetched
-constexpr int kAheadBytes = 4096; // distance of the prefetch, for the rows that meet a panel first
+constexpr int kAheadBytes = 8192; // distance of the prefetch, for the rows that meet a panel first
 
 // R rows times one panel; out has R rows. Meanwhile `Lines` of every 4 cache lines at `ahead`, which has the shape of
 // a panel, are fetched.
@@ -21,31 +25,31 @@ void tile(const uint8_t* weights, const uint8_t* ahead, int num_groups, const Ac
     const size_t row_groups = from.stride / kGroup;
     for (int g = 0; g < num_groups; g++, weights += kPanelGroupBytes, ahead += kPanelGroupBytes, a += kGroup) {
         I sums[R][4];
-PL_UNROLL(8)
+        PL_UNROLL(8)
         for (int r = 0; r < R; r++)
-PL_UNROLL(4)
+            PL_UNROLL(4)
             for (int v = 0; v < 4; v++) sums[r][v] = set1_int(starts[r * row_groups + g]);
-PL_UNROLL(2)
+        PL_UNROLL(2)
         for (int quad = 0; quad < kGroup / 4; quad++) {
             I w[4];
-PL_UNROLL(4)
+            PL_UNROLL(4)
             for (int v = 0; v < 4; v++) w[v] = load_int(weights + quad * 4 * kPanel + 64 * v);
-PL_UNROLL(4)
+            PL_UNROLL(4)
             for (int v = 0; v < Lines; v++) __builtin_prefetch(ahead + quad * 4 * kPanel + 64 * v);
-PL_UNROLL(8)
+            PL_UNROLL(8)
             for (int r = 0; r < R; r++) {
                 int32_t bytes;
                 memcpy(&bytes, a + r * (size_t)from.stride + quad * 4, 4);
                 const I x = set1_int(bytes);
-PL_UNROLL(4)
+                PL_UNROLL(4)
                 for (int v = 0; v < 4; v++) sums[r][v] = dot4(sums[r][v], w[v], x);
             }
         }
         const float* weight_scales = (const float*)(weights + kGroup * kPanel);
-PL_UNROLL(8)
+        PL_UNROLL(8)
         for (int r = 0; r < R; r++) {
             const F scale = set1(scales[r * row_groups + g]);
-PL_UNROLL(4)
+            PL_UNROLL(4)
             for (int v = 0; v < 4; v++) {
                 float* to = &c[r][v * kLanes];
                 store(to, fma(to_float(sums[r][v]), mul(load(weight_scales + v * kLanes), scale), load(to)));
@@ -57,7 +61,12 @@ PL_UNROLL(4)
 
 using Tile = void (*)(const uint8_t*, const uint8_t*, int, const Activations&, int, float*, size_t);
 template <int Lines>
-constexpr Tile kTiles[kTileRows + 1] = {nullptr, tile<1, Lines>, tile<2, Lines>, tile<3, Lines>, tile<4, Lines>, tile<5, Lines>, tile<6, Lines>};
+constexpr Tile kTiles[kTileRows + 1] = {
+    nullptr, tile<1, Lines>, tile<2, Lines>, tile<3, Lines>, tile<4, Lines>,
+#if defined(PL_AVX512)
+    tile<5, Lines>, tile<6, Lines>,
+#endif
+};
 
 // One panel that is cut off by num_columns.
 void cut_tile(Tile compute, int rows, const uint8_t* weights, int num_groups, const Activations& from, int row, float* out,

@@ -55,10 +55,10 @@ void project(const float* a, int num, int width, const float* x, size_t x_stride
         for (int r = 0; r < R; r++)
             for (int v = 0; v < 4; v++) sums[r][v] = zero();
         for (int at = 0; at < width; at += kGroup)
-PL_UNROLL(4)
+            PL_UNROLL(4)
             for (int v = 0; v < 4; v++) {
                 const F w = load(a + at + v * kLanes);
-PL_UNROLL(4)
+                PL_UNROLL(4)
                 for (int r = 0; r < R; r++) sums[r][v] = fma(w, load(x + r * x_stride + at + v * kLanes), sums[r][v]);
             }
         for (int r = 0; r < R; r++) inner[r * kRanks + i] = sum_lanes(add(add(sums[r][0], sums[r][1]), add(sums[r][2], sums[r][3])));
@@ -73,10 +73,10 @@ void expand(const float* b, int num, int width, const float* inner, float* y, si
         for (int r = 0; r < R; r++)
             for (int v = 0; v < 4; v++) sums[r][v] = load(y + r * y_stride + at + v * kLanes);
         for (int i = 0; i < num; i++)
-PL_UNROLL(4)
+            PL_UNROLL(4)
             for (int v = 0; v < 4; v++) {
                 const F w = load(b + (size_t)i * width + at + v * kLanes);
-PL_UNROLL(4)
+                PL_UNROLL(4)
                 for (int r = 0; r < R; r++) sums[r][v] = fma(set1(inner[r * kRanks + i]), w, sums[r][v]);
             }
         for (int r = 0; r < R; r++)
