@@ -17,10 +17,17 @@ inline void pause() {
 }  // namespace
 
 Pool::Pool(int num_threads) {
-    for (int t = 1; t < num_threads; t++) threads_.emplace_back([this, t] { work(t); });
+    try {
+        for (int t = 1; t < num_threads; t++) threads_.emplace_back([this, t] { work(t); });
+    } catch (...) {  // the system gives no more threads: those that run must end before the exception leaves
+        stop();
+        throw;
+    }
 }
 
-Pool::~Pool() {
+Pool::~Pool() { stop(); }
+
+void Pool::stop() {
     {
         std::lock_guard<std::mutex> lock(mutex_);
         is_closing_ = true;

@@ -39,6 +39,7 @@ public:
 private:
     using Task = void (*)(const void*, int);
     void run(Task task, const void* context);
+    void stop();
     void work(int thread);
     void wait_for_task(unsigned seen);
 
