@@ -89,7 +89,9 @@ def test_an_unwritable_cache_falls_back_to_the_temporary_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     compiler = tmp_path / "copying"  # stands for a compiler: writes its last argument
-    compiler.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\nfor last; do :; done\necho library > "$last"\n')
+    compiler.write_text(
+        '#!/bin/sh\nfor last; do :; done\n[ "$last" = --version ] || echo library > "$last"\n'
+    )
     compiler.chmod(0o755)
     (tmp_path / "file").touch()
     monkeypatch.setenv("CXX", str(compiler))
