@@ -28,7 +28,7 @@ from paceline.engine.lora import LoraAdapter
 from paceline.engine.observer import EngineObserver
 from paceline.engine.params import FinishReason, Guide, SamplingParams
 from paceline.engine.report import Reporter, StepTimes
-from paceline.engine.sampler import Picked, pick
+from paceline.engine.sampler import Likeliest, Picked, likeliest_ids, pick
 from paceline.engine.scheduler import Chunk, Scheduler, StepPlan
 from paceline.engine.sequence import (
     DEFAULT_OPTIONS,
@@ -71,6 +71,7 @@ class TokenEngine:
         self.device_line = executor.device_line
         """What computes, in words."""
         self._executor = executor
+        self._likeliest: Likeliest = getattr(executor, "likeliest", likeliest_ids)
         self._reporter = Reporter(observer, now_s)
         self._scheduler = Scheduler(
             config.scheduler,
@@ -327,7 +328,7 @@ class TokenEngine:
             self._executor.copy_blocks(plan.copies)
         logits_RV = self._executor.forward([chunk.rows for chunk in plan.chunks])
         times.computed_s = self.now_s()
-        picked = pick([chunk.draw for chunk in plan.chunks], logits_RV)
+        picked = pick([chunk.draw for chunk in plan.chunks], logits_RV, self._likeliest)
         times.picked_s = self.now_s()
         with self._changed:
             num_new = [self._commit(*pair) for pair in zip(plan.chunks, picked, strict=True)]

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from collections.abc import Sequence as Items
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -72,35 +73,51 @@ class Picked(NamedTuple):
     """With ERROR: what the guide or the stop callback raised; None if the logits are not finite."""
 
 
+Likeliest = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""logits_RV to (ids_R, logprobs_R): the smallest id among the largest logits, and its log-probability."""
+
+
+def likeliest_ids(logits_RV: Tensor) -> tuple[Tensor, Tensor]:
+    """A Likeliest for any device."""
+    if logits_RV.is_cpu:
+        ids_R = torch.from_numpy(logits_RV.numpy().argmax(-1))
+    else:
+        ids_R = logits_RV.argmax(dim=-1)
+    return ids_R, _logprobs(logits_RV, ids_R)
+
+
+def _logprobs(logits_RV: Tensor, ids_R: Tensor) -> Tensor:
+    return logits_RV.log_softmax(dim=-1).gather(1, ids_R[:, None])[:, 0]
+
+
 class _Measured:
     """The work that is done once for all rows of a step."""
 
-    def __init__(self, draws: Items[Draw], logits_RV: Tensor) -> None:
+    def __init__(self, draws: Items[Draw], logits_RV: Tensor, likeliest: Likeliest) -> None:
         self._logits_RV = logits_RV
-        self._logprob_RV = logits_RV.log_softmax(dim=-1)
-        if logits_RV.is_cpu:
-            best_R = torch.from_numpy(logits_RV.numpy().argmax(-1))
-        else:
-            best_R = logits_RV.argmax(dim=-1)
-        row = 0
-        for draw in draws:
-            if draw.target_ids:
-                best_R[row : row + len(draw.target_ids)] = torch.tensor(draw.target_ids).to(
-                    best_R.device
-                )
-            row += draw.num_logit_rows
+        best_R, logprob_R = likeliest(logits_RV)
+        if any(draw.target_ids for draw in draws):
+            row = 0
+            for draw in draws:
+                if draw.target_ids:
+                    targets = torch.tensor(draw.target_ids).to(best_R.device)
+                    best_R[row : row + len(draw.target_ids)] = targets
+                row += draw.num_logit_rows
+            logprob_R = _logprobs(logits_RV, best_R)
         self.ids: list[int] = best_R.tolist()
         """Of each row the likeliest id, or the target."""
-        self.logprobs: list[float] = self._logprob_RV.gather(1, best_R[:, None])[:, 0].tolist()
+        self.logprobs: list[float] = logprob_R.tolist()
 
     def logits_of(self, row: int) -> Floats:
         return self._logits_RV[row].cpu().numpy()
 
     def logprobs_of(self, row: int) -> Floats:
-        return self._logprob_RV[row].cpu().numpy()
+        return self._logits_RV[row].log_softmax(dim=-1).cpu().numpy()
 
 
-def pick(draws: Items[Draw], logits_RV: Tensor) -> list[list[Picked]]:
+def pick(
+    draws: Items[Draw], logits_RV: Tensor, likeliest: Likeliest = likeliest_ids
+) -> list[list[Picked]]:
     """Return what each draw keeps: 1 to num_logit_rows ids, or one entry for each scored row.
 
     The walk over the rows of a draw ends with the first id that its draft did not foresee, a stop id,
@@ -108,10 +125,12 @@ def pick(draws: Items[Draw], logits_RV: Tensor) -> list[list[Picked]]:
     those for ids that are kept matter. A scored row's log-probability is that among the ids which the
     guide allows, -inf for others. Non-finite logits, a guide or a callback that raises: the last entry
     of that draw has finish ERROR; no other draw notices.
+
+    `likeliest` is the executor's own, where it fuses the two passes over the vocabulary.
     """
     if not logits_RV.shape[0]:
         return [[] for _ in draws]
-    step = _Measured(draws, logits_RV)
+    step = _Measured(draws, logits_RV, likeliest)
     picked: list[list[Picked]] = []
     row = 0
     for draw in draws:

@@ -20,6 +20,8 @@ from paceline.engine.cuda.operators import Operators
 from paceline.engine.cuda.runner import CudaRunner
 from paceline.engine.errors import AdapterError
 from paceline.engine.lora import LoraAdapter, LoraLayer, LoraPair
+from paceline.engine.params import SamplingParams
+from paceline.engine.sampler import Draw, pick
 from paceline.engine.step import Rows
 from tests.engine.cuda.tiny_models import FAMILIES, QWEN3, naive_logits, random_ids, random_model
 
@@ -208,3 +210,20 @@ def test_auto_takes_the_reference_on_a_cpu():
     from paceline.engine.cuda import reference
 
     assert load_operators("auto", torch.device("cpu")) is reference.OPERATORS
+
+
+def test_the_sampler_draws_the_same_with_the_fused_pass(
+    device: torch.device, operators: Operators
+) -> None:
+    runner = make_runner(random_model(QWEN3), device, operators)
+    logits_RV = torch.randn(5, 300, generator=torch.Generator().manual_seed(1)).to(device)
+    params = SamplingParams()
+    draws = [
+        Draw(params, 0, [], draft_ids=[int(logits_RV[0].argmax()), 7], num_logit_rows=3),
+        Draw(SamplingParams(temperature=1.0), 3, []),
+        Draw(params, 0, [], (), [5], 1),
+    ]
+    fused, plain = pick(draws, logits_RV, runner.likeliest), pick(draws, logits_RV)
+    assert [[p.token_id for p in ps] for ps in fused] == [[p.token_id for p in ps] for ps in plain]
+    for ours, theirs in zip(fused, plain, strict=True):
+        assert [p.logprob for p in ours] == pytest.approx([p.logprob for p in theirs], abs=1e-5)

@@ -103,6 +103,8 @@ class CudaRunner:
         self._operators = (
             load_operators(operators, self.device) if isinstance(operators, str) else operators
         )
+        self.likeliest = self._operators.pick
+        """The sampler's Likeliest: greedy id and log-probability in one pass over the vocabulary."""
         self._config = config = model.config
         self.context_tokens, self.vocab_size = config.context_tokens, config.vocab_size
         self.num_blocks = num_blocks
