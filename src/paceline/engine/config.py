@@ -52,6 +52,9 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     speculation: SpeculationConfig = SpeculationConfig()
     kv_cache_bytes: int = 512 * 2**20
     """Memory for keys and values, of running sequences and of the prefix cache together."""
+    stream_interval_ms: float = 8.0
+    """A reader is woken for its first token, for the end, and in between at most this often: waking
+    it costs more than a token of a small model. 0 wakes it in every step."""
     num_threads: int | None = None
     """CPU threads of a forward pass; None takes the cores that are free."""
     executor: ExecutorName = "auto"
@@ -65,6 +68,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         if self.kv_cache_bytes < 1:
             raise ConfigError("engine.kv_cache_bytes must be at least 1.")
+        if not self.stream_interval_ms >= 0:
+            raise ConfigError("engine.stream_interval_ms must be 0 or more.")
         if self.num_threads is not None and self.num_threads < 1:
             raise ConfigError(
                 "engine.num_threads must be at least 1, or null for a choice by load."

@@ -84,7 +84,7 @@ class TokenEngine:
         self._sessions: dict[SessionKey, Sequence] = {}
         self._adapters: dict[str, int] = {}
         self._calls: list[tuple[Callable[[], None], Future[None]]] = []
-        self._outbox = Outbox()
+        self._outbox = Outbox(config.stream_interval_ms / 1e3)
         self._changed = threading.Condition()
         self._is_closed = False
         self._crash: Exception | None = None
@@ -275,7 +275,7 @@ class TokenEngine:
                 self._scheduler.finish_all(FinishReason.ERROR, StepError(repr(self._crash)))
             for _, done in self._calls:
                 done.set_exception(EngineClosedError())
-            self._outbox.flush()
+            self._outbox.flush(self.now_s())
 
     def _wait_for_work(self) -> bool:
         """Sleep until there is something to do; False once the engine is closed."""
@@ -292,7 +292,7 @@ class TokenEngine:
             self._scheduler.purge(times.started_s)
             self._forget_finished_sessions()
             plan = self._scheduler.plan()
-            self._outbox.flush()
+            self._outbox.flush(self.now_s())
         if not plan.chunks:
             return
         times.planned_s = self.now_s()
@@ -332,7 +332,7 @@ class TokenEngine:
         times.picked_s = self.now_s()
         with self._changed:
             num_new = [self._commit(*pair) for pair in zip(plan.chunks, picked, strict=True)]
-            self._outbox.flush()
+            self._outbox.flush(self.now_s())
         num_rows = sum(len(chunk.rows.token_ids) for chunk in plan.chunks)
         self.policy.record_step(num_rows, (times.picked_s - times.planned_s) * 1e3)
         self._reporter.step(self.num_steps, plan, num_new, times, self._scheduler)
@@ -355,7 +355,7 @@ class TokenEngine:
             for chunk in chunks:
                 if chunk.sequence.phase is not Phase.FINISHED:
                     self._scheduler.finish(chunk.sequence, FinishReason.ERROR, error)
-            self._outbox.flush()
+            self._outbox.flush(self.now_s())
 
     def check(self) -> None:
         """Assert the scheduler's invariants. For tests, after any step."""

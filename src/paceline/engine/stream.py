@@ -1,7 +1,8 @@
 """How results leave the engine's thread: into asyncio loops, or into a blocking call.
 
-The events of one step go to a loop in one call, however many streams and tokens they are: waking a loop
-costs more than a small model's token.
+Tokens are put where the reader finds them at once; *waking* the reader is what costs, more than a small
+model's token. So a stream's loop is woken for its first token, for its end, and in between at most once
+in `interval_s`; and all streams of a loop are woken by one call.
 """
 
 from __future__ import annotations
@@ -24,33 +25,36 @@ class _End(NamedTuple):
     error: Exception | None
 
 
-Event = list[Token] | _End
-
-
 class Outbox:
-    """Events that wait for the end of the step. Filled and taken under the engine's lock."""
+    """Streams whose readers have something to learn. Used under the engine's lock."""
 
-    def __init__(self) -> None:
-        self._events: dict[asyncio.AbstractEventLoop, list[tuple[TokenStream, Event]]] = {}
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._streams: dict[TokenStream, None] = {}
 
-    def post(self, stream: TokenStream, event: Event) -> None:
-        """Keep an event for the next `flush`."""
-        self._events.setdefault(stream.loop, []).append((stream, event))
+    def post(self, stream: TokenStream) -> None:
+        """Wake the reader of `stream` when its time has come."""
+        self._streams[stream] = None
 
-    def flush(self) -> None:
-        """Hand everything to the loops. A loop that is closed has its streams cancelled instead."""
-        events, self._events = self._events, {}
-        for loop, items in events.items():
+    def flush(self, now_s: float) -> None:
+        """Wake the readers that are due. A loop that is closed has its streams cancelled instead."""
+        due = [s for s in self._streams if s.is_ended or now_s >= s.next_wake_s]
+        loops: dict[asyncio.AbstractEventLoop, list[TokenStream]] = {}
+        for stream in due:
+            del self._streams[stream]
+            stream.next_wake_s = now_s + self._interval_s
+            loops.setdefault(stream.loop, []).append(stream)
+        for loop, streams in loops.items():
             try:
-                loop.call_soon_threadsafe(_deliver, items)
+                loop.call_soon_threadsafe(_wake, streams)
             except RuntimeError:  # nobody will ever read
-                for stream, _ in items:
+                for stream in streams:
                     stream.is_cancel_requested = True
 
 
-def _deliver(items: list[tuple[TokenStream, Event]]) -> None:
-    for stream, event in items:
-        stream.receive(event)
+def _wake(streams: list[TokenStream]) -> None:
+    for stream in streams:
+        stream.wake()
 
 
 class TokenStream:
@@ -70,39 +74,54 @@ class TokenStream:
         """Tokens that the reader took."""
         self.cached_tokens: int | None = None
         """Prompt ids that were in the prefix cache; None until the sequence runs."""
+        self.next_wake_s = 0.0
+        """Before that, on the engine's clock, the reader is not woken for tokens. The outbox's."""
         self._outbox = outbox
         self._tokens: deque[Token] = deque()
+        """Filled on the engine's thread, emptied on the loop: both are atomic."""
         self._end: _End | None = None
         self._has_news = asyncio.Event()
 
+    @property
+    def is_ended(self) -> bool:
+        """Will no more tokens come? Those that have may still be unread."""
+        return self._end is not None
+
     def on_tokens(self, tokens: Items[Token]) -> None:
         """Called on the engine's thread, under its lock."""
-        self._outbox.post(self, list(tokens))
+        self._tokens.extend(tokens)
+        self._outbox.post(self)
 
     def on_finish(self, reason: FinishReason, error: Exception | None) -> None:
         """Called under the engine's lock."""
-        self._outbox.post(self, _End(reason, error))
+        self._end = _End(reason, error)
+        self._outbox.post(self)
 
-    def receive(self, event: Event) -> None:
+    def wake(self) -> None:
         """Called on the loop."""
-        if isinstance(event, _End):
-            self._end = event
-        else:
-            self._tokens += event
         self._has_news.set()
+
+    def take(self) -> list[Token]:
+        """Return what has arrived, without waiting."""
+        tokens: list[Token] = []
+        while self._tokens:
+            tokens.append(self._tokens.popleft())
+        self.num_read += len(tokens)
+        return tokens
 
     async def read(self) -> list[Token]:
         """Return all tokens that have arrived, at least one; none at the end."""
-        while not self._tokens and self._end is None:
+        while True:
+            end = self._end  # looked at first: tokens that come after this look are not missed
+            tokens = self.take()
+            if tokens:
+                return tokens
+            if end is not None:
+                self._finish()
+                return []
             self._has_news.clear()
-            await self._has_news.wait()
-        if self._tokens:
-            tokens = list(self._tokens)
-            self._tokens.clear()
-            self.num_read += len(tokens)
-            return tokens
-        self._finish()
-        return []
+            if not self._tokens and self._end is None:
+                await self._has_news.wait()
 
     def _finish(self) -> None:
         assert self._end is not None
@@ -115,14 +134,17 @@ class TokenStream:
         return self
 
     async def __anext__(self) -> Token:
-        while not self._tokens:
-            if self._end is not None:
+        while True:
+            end = self._end
+            if self._tokens:
+                self.num_read += 1
+                return self._tokens.popleft()
+            if end is not None:
                 self._finish()
                 raise StopAsyncIteration
             self._has_news.clear()
-            await self._has_news.wait()
-        self.num_read += 1
-        return self._tokens.popleft()
+            if not self._tokens and self._end is None:
+                await self._has_news.wait()
 
     def cancel(self) -> None:
         """Nobody wants it any more; the sequence is in no step after the next. Harmless if it ended."""

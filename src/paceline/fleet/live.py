@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from paceline.core.errors import PacelineError
 from paceline.engine.params import FinishReason as EngineReason
 from paceline.engine.prefix_cache import common_tokens
-from paceline.engine.stream import TokenStream
+from paceline.engine.stream import Token, TokenStream
 from paceline.fleet.chunks import ChunkAssembler
 from paceline.generate.types import FinishReason, GenerateParams, PromptParts, TextChunk
 
@@ -130,27 +130,36 @@ class LiveText:
         async with self._turn:
             if index < len(self._chunks) or self.is_done:
                 return
-            max_tokens = self.params.max_tokens
             try:
                 tokens = await self.stream.read()
             except PacelineError as error:
                 self._error, self.is_done = error, True
                 return
-            for token in tokens:
-                if self._assembler.is_stopped or self._assembler.num_tokens == max_tokens:
-                    break
-                self._assembler.add(token)
-            is_full = self._assembler.num_tokens == max_tokens
-            if self._assembler.is_stopped or is_full:
+            self._absorb(tokens)
+            if not tokens and not self.is_done:
+                self._end(_REASONS[self.stream.finish_reason or EngineReason.STOP])
+
+    def poll(self) -> None:
+        """Take in what the engine has produced so far, without waiting."""
+        if not self.is_done:
+            self._absorb(self.stream.take())
+
+    def _absorb(self, tokens: Sequence[Token]) -> None:
+        """Tokens to text; ends at a stop string and at max_tokens."""
+        assembler, max_tokens = self._assembler, self.params.max_tokens
+        for token in tokens:
+            assembler.add(token)
+            if assembler.is_stopped or assembler.num_tokens == max_tokens:
                 self.stream.stop()
-            elif tokens:
-                chunk = self._assembler.take()
-                if chunk is not None:
-                    self._append(chunk)
+                self._end("length" if assembler.num_tokens == max_tokens else "stop")
                 return
-            reason = self.stream.finish_reason or EngineReason.STOP
-            self.is_done = True
-            self._append(self._assembler.finish("length" if is_full else _REASONS[reason]))
+        chunk = assembler.take()
+        if chunk is not None:
+            self._append(chunk)
+
+    def _end(self, reason: FinishReason) -> None:
+        self.is_done = True
+        self._append(self._assembler.finish(reason))
 
     def _append(self, chunk: TextChunk) -> None:
         self.text += chunk.text

@@ -159,6 +159,8 @@ class LocalGenerator:
     ) -> tuple[LiveText, str]:
         """The running text of the same document, if it writes what was typed since; else a new one."""
         live = self._latest(params, model_id)
+        if live is not None:
+            live.poll()
         if live is not None and not live.is_done and params.temperature == 0:
             typed = live.typed_since(parts, self._tokenizer.decode)
             is_alike = replace(params, **_UNSHARED) == replace(live.params, **_UNSHARED)
