@@ -97,6 +97,17 @@ class Paceline(Engine):
         return "/v1/completions", body
 
 
+WHEEL_SETTINGS = (
+    "q8_0, 8 slots",
+    "q8_0, 16 slots",
+    "q8_0, 16 slots, slot pinned to user",
+    "q8_0, 16 slots, unified KV, reuse 16",
+    "q8_0, 16 slots, no flash attention",
+    "bf16, 16 slots, ubatch 128",
+)
+"""The wheel is the slower build of the same program: it gets the settings that the other's sweep told apart."""
+
+
 class LlamaCpp(Engine):
     """llama.cpp's server. `build` is the wheel (AVX2) or our own build with the machine's instructions."""
 
@@ -122,6 +133,8 @@ class LlamaCpp(Engine):
         super().__init__(work, threads)
         self.name = f"llama.cpp ({build})"
         self._is_native = build == "native"
+        if not self._is_native:
+            self.settings = tuple(one for one in self.settings if one.name in WHEEL_SETTINGS)
 
     def install(self) -> None:
         self._python = install.llama_python(self.work)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from benchmarks.keystrokes.summary import Figures, Goal, Latency
-from benchmarks.keystrokes.sweep import Swept, describe
+from benchmarks.keystrokes.sweep import Swept, best_of, describe
 
 Row = tuple[str, Callable[[Figures], str]]
 
@@ -75,7 +75,7 @@ def markdown(record: Record) -> str:
         ]
         lines += ["", "### Settings tried (the best one is measured)", ""]
         for name, swept in model.sweeps.items():
-            lines += [f"- {name}, best: **{swept.best}**"]
+            lines += [f"- {name}, best: **{best_of(swept.tried)}**"]
             lines += [f"    - {describe(line)}" for line in swept.tried]
     return "\n".join(lines) + "\n"
 

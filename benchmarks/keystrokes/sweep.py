@@ -51,7 +51,6 @@ class Swept(msgspec.Struct, kw_only=True):
 
     version: str
     threads: int
-    best: str
     tried: list[Tried]
 
 
@@ -72,19 +71,31 @@ def sweep(
     path = engine.work / "sweeps" / f"{model.name}-{engine.name}.json"
     known = {} if is_repeated else _read(path, engine)
     tokenizer = model.tokenizer()
-    tried = [
-        known.get(setting.name)
-        or _try(engine, model, setting, tokenizer, port=port, cores=cores, nice=nice)
-        for setting in engine.settings
-    ]
-    ran = [one for one in tried if one.score_ms is not None]
-    if not ran:
+    tried: list[Tried] = []
+    for setting in engine.settings:
+        line = known.get(setting.name) or _try(
+            engine, model, setting, tokenizer, port=port, cores=cores, nice=nice
+        )
+        tried.append(line)
+        known[setting.name] = line
+        _write(path, engine, list(known.values()))
+    best = best_of(tried)
+    if best is None:
         raise ServerError(f"no setting ran; the last said: {tried[-1].failure}")
-    best = min(ran, key=lambda one: one.score_ms or math.inf).setting
-    swept = Swept(version=engine.version(), threads=engine.threads, best=best, tried=tried)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(swept)))
+    swept = Swept(version=engine.version(), threads=engine.threads, tried=tried)
     return next(one for one in engine.settings if one.name == best), swept
+
+
+def best_of(tried: list[Tried]) -> str | None:
+    """The name of the setting with the least score; None if none ran."""
+    ran = [one for one in tried if one.score_ms is not None]
+    return min(ran, key=lambda one: one.score_ms or math.inf).setting if ran else None
+
+
+def _write(path: Path, engine: Engine, tried: list[Tried]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    swept = Swept(version=engine.version(), threads=engine.threads, tried=tried)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(swept)))
 
 
 def _read(path: Path, engine: Engine) -> dict[str, Tried]:
