@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import shlex
+import signal
 import sys
 import time
 from collections import Counter
@@ -33,7 +34,6 @@ from benchmarks.keystrokes.measure import (
 from benchmarks.keystrokes.models import ROOT, BenchModel, make_gguf, random_model, shipped_model
 from benchmarks.keystrokes.processes import ServerError
 
-FIRST_PORT = 18500
 QUICK = Plan(
     undisturbed_keys=15,
     bursts=(2, 1, 1),
@@ -90,7 +90,8 @@ def split_cores(threads: int) -> tuple[list[int], list[int]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run. Returns the exit code."""
+    """Run. Returns the exit code. Servers are stopped however it ends, SIGKILL excepted."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = parse_arguments(arguments)
     command = shlex.join(["python", "benchmarks/keystrokes.py", *(arguments or sys.argv[1:])])
     started_s = time.monotonic()
@@ -162,7 +163,7 @@ def run_model(
             continue
         try:
             settings[engine.name], sweeps[engine.name] = sweeping.sweep(
-                engine, model, port=FIRST_PORT, cores=cores, nice=options.nice,
+                engine, model, cores=cores, nice=options.nice,
                 is_repeated=options.resweep,
             )  # fmt: skip
         except ServerError as error:
@@ -189,14 +190,16 @@ def start_all(
     for engine in engines:
         if engine.name not in settings:
             continue
-        port, setting = FIRST_PORT + 1 + len(running), settings[engine.name]
+        setting = settings[engine.name]
         try:
-            server = sweeping.start(engine, model, setting, port=port, cores=cores)
+            server = sweeping.start(engine, model, setting, cores=cores)
         except ServerError as error:
             skipped[engine.name] = str(error)
             print(f"skipped: {engine.name}: {error}", flush=True)
             continue
-        running.append(Running(Target(engine, model, setting, server), [], counters.read(port)))
+        running.append(
+            Running(Target(engine, model, setting, server), [], counters.read(server.port))
+        )
         server.pause()
     return running
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -16,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+START_POLL_S = 0.3
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -63,7 +65,7 @@ class Server:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5):
                     return
             except (urllib.error.URLError, OSError):
-                time.sleep(0.3)
+                time.sleep(START_POLL_S)
         raise ServerError(f"not up after {timeout_s:.0f} s: {self.tail()}")
 
     def tail(self) -> str:
@@ -111,6 +113,13 @@ class Server:
                 os.kill(pid, number)
             except ProcessLookupError:
                 continue
+
+
+def free_port() -> int:
+    """A port that nobody listens on now: an old server must not answer for a new one."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def is_alive(pid: int) -> bool:

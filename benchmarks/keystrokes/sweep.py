@@ -26,7 +26,7 @@ from benchmarks.keystrokes.measure import (
     undisturbed,
 )
 from benchmarks.keystrokes.models import BenchModel
-from benchmarks.keystrokes.processes import Server, ServerError
+from benchmarks.keystrokes.processes import Server, ServerError, free_port
 from benchmarks.keystrokes.workload import fresh_prompts, states
 from paceline.tokenizer.bpe import Tokenizer
 
@@ -58,7 +58,6 @@ def sweep(
     engine: Engine,
     model: BenchModel,
     *,
-    port: int,
     cores: list[int],
     nice: int = 0,
     is_repeated: bool = False,
@@ -74,7 +73,7 @@ def sweep(
     tried: list[Tried] = []
     for setting in engine.settings:
         line = known.get(setting.name) or _try(
-            engine, model, setting, tokenizer, port=port, cores=cores, nice=nice
+            engine, model, setting, tokenizer, cores=cores, nice=nice
         )
         tried.append(line)
         known[setting.name] = line
@@ -113,12 +112,11 @@ def _try(
     setting: Setting,
     tokenizer: Tokenizer,
     *,
-    port: int,
     cores: list[int],
     nice: int,
 ) -> Tried:
     try:
-        server = start(engine, model, setting, port=port, cores=cores, nice=nice)
+        server = start(engine, model, setting, cores=cores, nice=nice)
     except ServerError as error:
         print(f"  {engine.name}: {setting.name}: {error}", flush=True)
         return Tried(setting=setting.name, failure=str(error))
@@ -135,7 +133,6 @@ def start(
     model: BenchModel,
     setting: Setting,
     *,
-    port: int,
     cores: list[int],
     nice: int = 0,
 ) -> Server:
@@ -144,6 +141,7 @@ def start(
     Raises:
         ServerError: it did not come up.
     """
+    port = free_port()
     launch = engine.launch(model, setting, port)
     log = engine.work / "logs" / f"{model.name}-{engine.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
