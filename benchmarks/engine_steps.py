@@ -23,9 +23,9 @@ from typing import NamedTuple
 
 import torch
 
+from paceline.engine.eager.runner import TorchRunner
 from paceline.engine.step import BLOCK_TOKENS, Rows
 from paceline.engine.threads import free_threads
-from paceline.engine.torch_runner import TorchRunner
 from paceline.model.checkpoint import load_model
 from paceline.model.config import ModelConfig
 from paceline.model.decoder import CausalLm

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 
 from paceline.core.exposition import render
-from paceline.engine.observer import EngineObserver, trace_of
-from paceline.engine.stats import StepStats
+from paceline.engine.observe.observer import EngineObserver, trace_of
+from paceline.engine.observe.stats import StepStats
 from paceline.plan.flops import DecoderShape
 
 SHAPE = DecoderShape(

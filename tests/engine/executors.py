@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from paceline.engine.config import EngineConfig, SchedulerConfig
+from paceline.engine.eager.runner import TorchRunner
 from paceline.engine.engine import StepHook, TokenEngine
 from paceline.engine.lora import LoraAdapter
-from paceline.engine.observer import EngineObserver
+from paceline.engine.observe.observer import EngineObserver
 from paceline.engine.speculation import SpeculationConfig
 from paceline.engine.step import Rows
-from paceline.engine.torch_runner import TorchRunner
 from paceline.model.decoder import CausalLm
 from tests.engine.tiny import tiny_model
 

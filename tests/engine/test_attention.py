@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from paceline.engine.attention import BLOCK_ROWS, cached_attention
+from paceline.engine.eager.attention import BLOCK_ROWS, cached_attention
 
 
 @pytest.mark.parametrize("num_rows", [1, 2, BLOCK_ROWS, 2 * BLOCK_ROWS + 3])

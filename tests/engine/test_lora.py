@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from paceline.engine.eager.runner import TorchRunner
 from paceline.engine.errors import AdapterError
 from paceline.engine.lora import LoraAdapter
 from paceline.engine.lora_file import CONFIG_NAME, WEIGHTS_NAME, load_adapter
-from paceline.engine.torch_runner import TorchRunner
 from paceline.model.decoder import CausalLm
 from tests.engine.blocks import Pool, Track, run_randomly, run_step
 from tests.engine.peft_folder import merge, write_adapter

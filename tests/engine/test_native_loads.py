@@ -13,15 +13,21 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from paceline.engine.config import SchedulerConfig
+from paceline.engine.native.errors import NativeUnavailableError
+from paceline.engine.native.library import load_library
+from paceline.engine.native.runner import NativeRunner
 from paceline.engine.params import FinishReason, SamplingParams
 from tests.engine.arrivals import ARRIVALS, Arrival, split
 from tests.engine.drive import Counts, Drive
 from tests.engine.test_steps import CONFIGS, LEAST, run_load
 from tests.engine.tiny import prompt, tiny_model
 
-native = pytest.importorskip("paceline.engine.native.runner")
+try:
+    load_library()
+except NativeUnavailableError as error:
+    pytest.skip(f"the native executor cannot be had: {error}", allow_module_level=True)
 MODEL = tiny_model()
-ALONE = native.NativeRunner(MODEL, num_blocks=8)
+ALONE = NativeRunner(MODEL, num_blocks=8)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -63,7 +69,7 @@ def test_any_load_gives_the_bits_of_a_request_alone() -> None:
         max_draft_tokens: int,
         num_threads: int,
     ) -> None:
-        runner = native.NativeRunner(MODEL, num_blocks=num_blocks, num_threads=num_threads)
+        runner = NativeRunner(MODEL, num_blocks=num_blocks, num_threads=num_threads)
         drive = Drive(runner, config, max_draft_tokens=max_draft_tokens)
         recorders = run_load(drive, arrivals)
         for index, arrival in enumerate(arrivals):

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from paceline.core.errors import ConfigError
-from paceline.engine.figure_names import (
+from paceline.engine.observe.figure_names import (
     FIRST_TOKEN_S,
     REQUEST_S,
     STEP_TOKENS,
@@ -23,10 +23,10 @@ from paceline.engine.figure_names import (
     VLLM_STEP_TOKENS,
     VLLM_TOKEN_S,
 )
-from paceline.engine.observer import EngineObserver, metrics_text, trace_of
-from paceline.engine.stats import Entry, StepStats
-from paceline.engine.trace import TraceConfig
-from paceline.engine.work import Peaks, Precision
+from paceline.engine.observe.observer import EngineObserver, metrics_text, trace_of
+from paceline.engine.observe.stats import Entry, StepStats
+from paceline.engine.observe.trace import TraceConfig
+from paceline.engine.observe.work import Peaks, Precision
 from paceline.plan.flops import DecoderShape, Span, step_bytes, step_flops
 
 SHAPE = DecoderShape(

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from paceline.engine import quantised
-from paceline.engine.quantised import FEW_ROWS, MixedMatrix, PlainMatrix
+from paceline.engine.eager import quantised
+from paceline.engine.eager.quantised import FEW_ROWS, MixedMatrix, PlainMatrix
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:

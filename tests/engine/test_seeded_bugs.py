@@ -16,11 +16,12 @@ import pytest
 
 from paceline.engine import block_pool, fairness, prefix_cache, sampler, scheduler, sequence
 from paceline.engine.config import SchedulerConfig
+from paceline.engine.native.runner import NativeRunner
 from paceline.engine.params import FinishReason
 from paceline.engine.sequence import Lane
 from tests.engine.arrivals import Arrival
 from tests.engine.drive import Drive
-from tests.engine.test_native_loads import MODEL, assert_same_bits, native
+from tests.engine.test_native_loads import MODEL, assert_same_bits
 from tests.engine.test_steps import assert_steps_keep_their_limits, run_load
 from tests.engine.tiny import TINY
 
@@ -149,7 +150,7 @@ def run_one(seed: int) -> None:
         max_step_tokens=rng.randint(5, 70),
         prefill_chunk_tokens=rng.randint(1, 40),
     )
-    runner = native.NativeRunner(MODEL, num_blocks=rng.randint(6, 11))
+    runner = NativeRunner(MODEL, num_blocks=rng.randint(6, 11))
     drive = Drive(runner, config, max_draft_tokens=rng.choice([0, 1, 4, 9]))
     recorders = run_load(drive, arrivals)
     for index, arrival in enumerate(arrivals):
@@ -200,7 +201,7 @@ def test_a_session_s_older_request_ends_as_superseded() -> None:
     for seed in range(NUM_LOADS):
         rng = random.Random(seed)
         arrivals = [random_arrival(rng) for _ in range(8)]
-        drive = Drive(native.NativeRunner(MODEL, num_blocks=9), SchedulerConfig(max_step_tokens=40))
+        drive = Drive(NativeRunner(MODEL, num_blocks=9), SchedulerConfig(max_step_tokens=40))
         for recorder in run_load(drive, arrivals).values():
             seen.update(recorder.reasons)
         if reasons <= seen:

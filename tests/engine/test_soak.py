@@ -10,10 +10,11 @@ import pytest
 from paceline.core.errors import OverloadedError
 from paceline.engine.config import EngineConfig, SchedulerConfig
 from paceline.engine.engine import TokenEngine
-from paceline.engine.observer import EngineObserver, metrics_text
+from paceline.engine.native.runner import NativeRunner
+from paceline.engine.observe.observer import EngineObserver, metrics_text
 from paceline.engine.params import FinishReason, SamplingParams
 from paceline.engine.sequence import Lane, SessionKey, SubmitOptions
-from tests.engine.test_native_loads import MODEL, alone, native
+from tests.engine.test_native_loads import MODEL, alone
 from tests.engine.tiny import prompt
 
 CONFIG = EngineConfig(
@@ -76,7 +77,7 @@ def test_a_soak_with_random_cancels_leaks_nothing() -> None:
             await asyncio.sleep(0.01)
         return reasons
 
-    runner = native.NativeRunner(MODEL, num_blocks=24)
+    runner = NativeRunner(MODEL, num_blocks=24)
     engine = TokenEngine(runner, CONFIG, on_step=check, observer=observer)
     try:
         reasons = asyncio.run(main())

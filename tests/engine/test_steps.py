@@ -7,9 +7,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from paceline.engine.config import SchedulerConfig
+from paceline.engine.eager.runner import TorchRunner
 from paceline.engine.params import FinishReason
 from paceline.engine.sequence import Lane
-from paceline.engine.torch_runner import TorchRunner
 from tests.engine.arrivals import ARRIVALS, MODEL, Arrival, assert_right, submit
 from tests.engine.drive import Counts, Drive, Recorder
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline.core.errors import ConfigError
+from paceline.engine.eager.runner import TorchRunner
+from paceline.engine.eager.weights import block_bytes, choose_numbers
 from paceline.engine.errors import AdapterError
 from paceline.engine.step import BLOCK_TOKENS, Executor, Rows
-from paceline.engine.torch_runner import TorchRunner
-from paceline.engine.torch_weights import block_bytes, choose_numbers
 from paceline.model.decoder import CausalLm
 from tests.engine.blocks import Pool, Track, run_randomly, run_step
 from tests.engine.tiny import FAMILIES, TINY, naive_logits, prompt, tiny_model

@@ -25,7 +25,7 @@ from paceline.core.errors import EmptyPromptError, InputError, PromptTooLongErro
 from paceline.engine.config import EngineConfig
 from paceline.engine.errors import EngineClosedError, StepError
 from paceline.engine.lora import LoraAdapter
-from paceline.engine.observer import EngineObserver
+from paceline.engine.observe.observer import EngineObserver
 from paceline.engine.params import FinishReason, Guide, SamplingParams
 from paceline.engine.report import Reporter, StepTimes
 from paceline.engine.sampler import Likeliest, Picked, likeliest_ids, pick

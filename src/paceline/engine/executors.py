@@ -46,8 +46,8 @@ def open_executor(model: CausalLm, config: EngineConfig) -> Executor:
             if config.executor == "native":
                 raise
             _LOG.warning("Decoding is several times slower than it could be: %s", error)
-    from paceline.engine.torch_runner import TorchRunner
-    from paceline.engine.torch_weights import block_bytes
+    from paceline.engine.eager.runner import TorchRunner
+    from paceline.engine.eager.weights import block_bytes
 
     torch.set_num_threads(num_threads)
     return TorchRunner(

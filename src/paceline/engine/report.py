@@ -7,11 +7,11 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
 from paceline.core.errors import OverloadedError
-from paceline.engine.observer import EngineObserver
+from paceline.engine.observe.observer import EngineObserver
+from paceline.engine.observe.stats import StepStats
 from paceline.engine.params import FinishReason
 from paceline.engine.scheduler import Scheduler, SchedulerListener, StepPlan
 from paceline.engine.sequence import Lane, Sequence
-from paceline.engine.stats import StepStats
 from paceline.engine.stream import TokenStream
 
 

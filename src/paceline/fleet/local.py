@@ -28,7 +28,7 @@ from paceline.engine.config import EngineConfig
 from paceline.engine.engine import TokenEngine
 from paceline.engine.executors import open_executor
 from paceline.engine.lora_file import load_adapter
-from paceline.engine.observer import metrics_text, trace_of
+from paceline.engine.observe.observer import metrics_text, trace_of
 from paceline.engine.params import SamplingParams
 from paceline.engine.sequence import Lane, SessionKey, SubmitOptions
 from paceline.fleet.chunks import ChunkAssembler, TextStop

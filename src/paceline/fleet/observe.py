@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from paceline.engine.observer import EngineObserver
+from paceline.engine.observe.observer import EngineObserver
+from paceline.engine.observe.work import Peaks, Precision
 from paceline.engine.step import BLOCK_TOKENS, Executor
-from paceline.engine.work import Peaks, Precision
 from paceline.model.config import ModelConfig
 from paceline.plan.devices import device_peaks
 from paceline.plan.flops import DecoderShape

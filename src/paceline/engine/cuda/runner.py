@@ -28,8 +28,8 @@ from paceline.engine.cuda.operators import LayerCache, Operators, Tiles
 from paceline.engine.cuda.packing import FEW_ROWS, Layout, StepViews, fill, layout_of
 from paceline.engine.cuda.transfer import HostBuffer
 from paceline.engine.cuda.weights import place_weights
+from paceline.engine.eager.lora_rows import AdapterTable
 from paceline.engine.lora import LoraAdapter
-from paceline.engine.lora_rows import AdapterTable
 from paceline.engine.step import BLOCK_TOKENS, Rows
 from paceline.engine.weights import gather_parameters
 from paceline.model.decoder import CausalLm

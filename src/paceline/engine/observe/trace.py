@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from paceline.core.errors import ConfigError
-from paceline.engine.stats import StepStats
+from paceline.engine.observe.stats import StepStats
 
 STEP_BYTES, ENTRY_BYTES, EVENT_BYTES = 600, 220, 200
 """Memory of a kept step without its entries, of an entry, of an event; rounded up."""

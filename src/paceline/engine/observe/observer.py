@@ -18,11 +18,11 @@ from threading import Lock
 from typing import Any
 
 from paceline.core.exposition import Family, render
-from paceline.engine.chrome_trace import chrome_trace
-from paceline.engine.figures import Figures, LaneFigures
-from paceline.engine.stats import StepStats
-from paceline.engine.trace import Record, RequestEvent, TraceConfig, TraceRing
-from paceline.engine.work import Peaks, Precision, check_peaks
+from paceline.engine.observe.chrome_trace import chrome_trace
+from paceline.engine.observe.figures import Figures, LaneFigures
+from paceline.engine.observe.stats import StepStats
+from paceline.engine.observe.trace import Record, RequestEvent, TraceConfig, TraceRing
+from paceline.engine.observe.work import Peaks, Precision, check_peaks
 from paceline.plan.flops import DecoderShape
 
 ANSWERED = ("stop", "length")

@@ -17,18 +17,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from paceline.engine.attention import cached_attention
-from paceline.engine.cache import KvCache
-from paceline.engine.lora import LoraAdapter
-from paceline.engine.lora_rows import AdapterTable
-from paceline.engine.packing import Layout, Packed, pack
-from paceline.engine.step import BLOCK_TOKENS, Rows
-from paceline.engine.torch_weights import (
+from paceline.engine.eager.attention import cached_attention
+from paceline.engine.eager.cache import KvCache
+from paceline.engine.eager.lora_rows import AdapterTable
+from paceline.engine.eager.packing import Layout, Packed, pack
+from paceline.engine.eager.weights import (
     block_bytes,
     choose_device,
     choose_numbers,
     prepare_weights,
 )
+from paceline.engine.lora import LoraAdapter
+from paceline.engine.step import BLOCK_TOKENS, Rows
 from paceline.engine.weights import NormParameters
 from paceline.model.decoder import CausalLm
 

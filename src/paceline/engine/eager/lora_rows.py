@@ -1,6 +1,6 @@
 """The table of loaded adapters, and their share of a step: y[rows] += B (A x[rows]).
 
-Rows come sorted by adapter (engine/packing.py), so that each adapter is one slice and two products.
+Rows come sorted by adapter (engine/eager/packing.py), so that each adapter is one slice and two products.
 
 Legend: T packed rows, R rank, I input width, O output width.
 """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from paceline.core.exposition import Family, Histogram, Labels, Sample
-from paceline.engine.figure_names import (
+from paceline.engine.observe.figure_names import (
     COUNTERS,
     FINISH_REASONS,
     LANE_HISTOGRAMS,
@@ -15,8 +15,8 @@ from paceline.engine.figure_names import (
     STEP_TOKENS,
     VLLM_REASONS,
 )
-from paceline.engine.stats import STEP_KINDS, StepStats, num_accepted_drafts
-from paceline.engine.work import Peaks, Precision, WorkTotals
+from paceline.engine.observe.stats import STEP_KINDS, StepStats, num_accepted_drafts
+from paceline.engine.observe.work import Peaks, Precision, WorkTotals
 from paceline.plan.flops import DecoderShape
 
 Kind = Literal["counter", "gauge"]

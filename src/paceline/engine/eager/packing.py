@@ -17,7 +17,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from paceline.engine.cache import KvCache
+from paceline.engine.eager.cache import KvCache
 from paceline.engine.step import BLOCK_TOKENS, Rows
 
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from paceline.core.errors import ConfigError
-from paceline.engine.quantised import Matrix, MixedMatrix, PlainMatrix
+from paceline.engine.eager.quantised import Matrix, MixedMatrix, PlainMatrix
 from paceline.engine.step import BLOCK_TOKENS
 from paceline.engine.weights import LayerParameters, NormParameters, gather_parameters
 from paceline.model.config import ModelConfig

@@ -18,8 +18,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from paceline.engine.stats import Entry, StepStats, entry_kind, num_accepted_drafts
-from paceline.engine.trace import Record, RequestEvent
+from paceline.engine.observe.stats import Entry, StepStats, entry_kind, num_accepted_drafts
+from paceline.engine.observe.trace import Record, RequestEvent
 
 YIELD_RECORDS, YIELD_S = 64, 0.0005
 """Drawing is pure Python; without pauses the engine's thread would wait up to 5 ms for the

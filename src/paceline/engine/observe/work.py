@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from paceline.core.errors import ConfigError
-from paceline.engine.stats import StepStats
+from paceline.engine.observe.stats import StepStats
 from paceline.plan.flops import (
     DecoderShape,
     Span,

@@ -1,0 +1,1 @@
+"""What an engine did, in numbers: figures for Prometheus, traces for Chrome. No text, no torch."""
