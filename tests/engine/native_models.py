@@ -5,16 +5,23 @@ from __future__ import annotations
 import functools
 
 import msgspec
+import pytest
 import torch
 from torch import Tensor
 
 from paceline.engine.lora import LoraAdapter, LoraLayer, LoraPair
+from paceline.engine.native.errors import NativeUnavailableError
 from paceline.engine.native.library import load_library, slow_linear
 from paceline.engine.native.runner import NativeRunner
 from paceline.engine.step import BLOCK_TOKENS, Rows
 from paceline.model.config import ModelConfig
 from paceline.model.decoder import CausalLm
 from tests.engine.tiny import FAMILIES, TINY, tiny_model
+
+try:
+    load_library()
+except NativeUnavailableError as error:  # then no test of these models can run
+    pytest.skip(f"the native executor cannot be had: {error}", allow_module_level=True)
 
 ODD = msgspec.structs.replace(
     TINY, vocab_size=131, hidden_size=72, num_heads=15, num_kv_heads=1, head_dim=20, ffn_size=70

@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import functools
 
-import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from paceline.engine.config import SchedulerConfig
-from paceline.engine.native.errors import NativeUnavailableError
-from paceline.engine.native.library import load_library
 from paceline.engine.native.runner import NativeRunner
 from paceline.engine.params import FinishReason, SamplingParams
 from tests.engine.arrivals import ARRIVALS, Arrival, split
 from tests.engine.drive import Counts, Drive
+from tests.engine.native_models import model_of
 from tests.engine.test_steps import CONFIGS, LEAST, run_load
-from tests.engine.tiny import prompt, tiny_model
+from tests.engine.tiny import prompt
 
-try:
-    load_library()
-except NativeUnavailableError as error:
-    pytest.skip(f"the native executor cannot be had: {error}", allow_module_level=True)
-MODEL = tiny_model()
+MODEL = model_of("qwen3")
 ALONE = NativeRunner(MODEL, num_blocks=8)
 
 
