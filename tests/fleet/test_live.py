@@ -115,6 +115,23 @@ def test_the_older_client_may_leave_and_the_last_one_cancels() -> None:
     asyncio.run(main())
 
 
+def test_a_text_that_its_last_reader_left_is_not_joined() -> None:
+    """Its sequence is about to be cancelled, although the engine has not done it yet."""
+
+    async def main() -> None:
+        with scripted_generator(SCRIPT, held_step=3) as (generator, executor):
+            first = generator.stream(parts(), PARAMS)
+            assert (await anext(first)).text
+            await asyncio.to_thread(executor.is_held.wait)
+            await first.aclose()
+            newer = asyncio.create_task(text_of(generator.stream(parts(), PARAMS)))
+            await asyncio.sleep(0)
+            executor.go.set()
+            assert (await newer)[:2] == ("first + second", "length")
+
+    asyncio.run(main())
+
+
 def test_guesses_are_what_is_left_or_what_was_inserted_into() -> None:
     recents = Recents()
     recents.remember("u", "x = self.re", ")\n", "adings = []")

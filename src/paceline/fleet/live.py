@@ -139,6 +139,11 @@ class LiveText:
             if not tokens and not self.is_done:
                 self._end(_REASONS[self.stream.finish_reason or EngineReason.STOP])
 
+    @property
+    def can_be_joined(self) -> bool:
+        """Is it still being written, with somebody who reads it?"""
+        return not self.is_done and self._num_readers > 0
+
     def poll(self) -> None:
         """Take in what the engine has produced so far, without waiting."""
         if not self.is_done:

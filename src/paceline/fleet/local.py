@@ -161,7 +161,7 @@ class LocalGenerator:
         live = self._latest(params, model_id)
         if live is not None:
             live.poll()
-        if live is not None and not live.is_done and params.temperature == 0:
+        if live is not None and live.can_be_joined and params.temperature == 0:
             typed = live.typed_since(parts, self._tokenizer.decode)
             is_alike = replace(params, **_UNSHARED) == replace(live.params, **_UNSHARED)
             if (
