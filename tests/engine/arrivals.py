@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 
 from paceline.engine.params import FinishReason, SamplingParams
 from paceline.engine.sequence import Lane, SessionKey, SubmitOptions
-from paceline.model.decoder import CausalLm
+from tests.engine.adapters import adapter_of, merged
 from tests.engine.drive import Drive, Recorder
 from tests.engine.tiny import TINY, naive_greedy, naive_logprobs, prompt, tiny_model
 
 MODEL = tiny_model().double()
+ADAPTERS = {seed: adapter_of(TINY, seed=seed) for seed in (1, 2)}
+MODELS = {0: MODEL} | {seed: merged(MODEL, lora) for seed, lora in ADAPTERS.items()}
+"""By adapter: the base, and dense models that contain an adapter."""
 TOLERANCE = 1e-9
 """On log-probabilities, in float64."""
 
@@ -34,6 +37,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     user: str
     lane: Lane
     is_session: bool
+    adapter: int
     cancel_at_step: int | None
     deadline_step: int | None
 
@@ -50,6 +54,7 @@ ARRIVALS = st.lists(
         user=st.sampled_from(["a", "a", "b"]),
         lane=st.sampled_from([Lane.INTERACTIVE, Lane.INTERACTIVE, Lane.BATCH]),
         is_session=st.booleans(),
+        adapter=st.sampled_from([0, 0, 1, 2]),
         cancel_at_step=st.none() | st.integers(0, 20),
         deadline_step=st.none() | st.none() | st.integers(0, 25),
     ),
@@ -66,16 +71,17 @@ def split(arrival: Arrival) -> tuple[list[int], list[int]]:
 
 
 @functools.lru_cache(maxsize=4096)
-def greedy(document: int, prompt_tokens: int, max_tokens: int) -> tuple[int, ...]:
+def greedy(adapter: int, document: int, prompt_tokens: int, max_tokens: int) -> tuple[int, ...]:
     """What a naive forward without any cache writes after this prompt."""
-    return tuple(naive_greedy(MODEL, prompt(prompt_tokens, seed=document), max_tokens))
+    ids = prompt(prompt_tokens, seed=document)
+    return tuple(naive_greedy(MODELS[adapter], ids, max_tokens))
 
 
 def guesses_of(arrival: Arrival, prompt_tokens: int) -> tuple[tuple[int, ...], ...]:
     """What the engine is told of the answer."""
     if arrival.guess == "none":
         return ()
-    right = list(greedy(arrival.document, prompt_tokens, 12))
+    right = list(greedy(arrival.adapter, arrival.document, prompt_tokens, 12))
     if arrival.guess == "wrong":
         right = [(token_id + 1) % TINY.vocab_size for token_id in right]
     elif arrival.guess == "late":
@@ -93,15 +99,17 @@ def submit(drive: Drive, arrival: Arrival) -> Recorder:
         user=arrival.user,
         session=session if not targets else None,
         deadline_s=float(arrival.deadline_step or 0) if is_timed else math.inf,
+        adapter=arrival.adapter,
         guesses=guesses_of(arrival, len(ids)) if not targets else (),
     )
     params = SamplingParams(max_tokens=arrival.max_tokens)
     return drive.add(ids, params, options, targets=tuple(targets))
 
 
-def assert_right(arrival: Arrival, recorder: Recorder, model: CausalLm = MODEL) -> None:
+def assert_right(arrival: Arrival, recorder: Recorder) -> None:
     """What came out is what one-at-a-time greedy decoding gives, whole or as far as it got."""
     ids, targets = split(arrival)
+    model = MODELS[arrival.adapter]
     assert len(recorder.reasons) == 1, "a request without an end, or with two"
     reason = recorder.reasons[0]
     assert reason is not FinishReason.ERROR
@@ -111,7 +119,8 @@ def assert_right(arrival: Arrival, recorder: Recorder, model: CausalLm = MODEL) 
         whole = FinishReason.STOP
     else:
         room = TINY.context_tokens - len(ids)
-        expected = list(greedy(arrival.document, len(ids), min(arrival.max_tokens, room)))
+        num_tokens = min(arrival.max_tokens, room)
+        expected = list(greedy(arrival.adapter, arrival.document, len(ids), num_tokens))
         logprobs = naive_logprobs(model, ids, expected)
         whole = FinishReason.LENGTH
     assert recorder.ids == expected[: len(recorder.ids)]

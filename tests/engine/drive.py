@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from paceline.engine.config import SchedulerConfig
 from paceline.engine.draft import Source
 from paceline.engine.params import FinishReason, SamplingParams
+from paceline.engine.planner import Chunk
 from paceline.engine.sampler import Picked, pick
-from paceline.engine.scheduler import Chunk, Scheduler, SchedulerListener
+from paceline.engine.scheduler import Scheduler, SchedulerListener
 from paceline.engine.sequence import DEFAULT_OPTIONS, SessionKey, SubmitOptions
 from paceline.engine.sequence import Sequence as EngineSequence
 from paceline.engine.speculation import SpeculationConfig, SpeculationPolicy

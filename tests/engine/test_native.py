@@ -14,12 +14,11 @@ from paceline.engine.errors import AdapterError
 from paceline.engine.lora import LoraAdapter
 from paceline.engine.native.runner import NativeRunner
 from paceline.engine.step import Rows
+from tests.engine.adapters import adapter_of, merged
 from tests.engine.native_models import (
     NUM_BLOCKS,
     SHAPES,
-    adapter_of,
     in_steps,
-    merged,
     model_of,
     moved,
     quantised_linear,

@@ -10,7 +10,7 @@ from paceline.core.errors import OverloadedError
 from paceline.engine.config import SchedulerConfig
 from paceline.engine.eager.runner import TorchRunner
 from paceline.engine.params import FinishReason, SamplingParams
-from paceline.engine.scheduler import Chunk
+from paceline.engine.planner import Chunk
 from paceline.engine.sequence import Lane, SessionKey, SubmitOptions
 from tests.engine.drive import Drive, Recorder
 from tests.engine.tiny import naive_greedy, prompt, tiny_model

@@ -14,14 +14,21 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from paceline.engine import block_pool, fairness, prefix_cache, sampler, scheduler, sequence
+from paceline.engine import (
+    block_pool,
+    fairness,
+    planner,
+    prefix_cache,
+    sampler,
+    scheduler,
+    sequence,
+)
 from paceline.engine.config import SchedulerConfig
-from paceline.engine.native.runner import NativeRunner
 from paceline.engine.params import FinishReason
 from paceline.engine.sequence import Lane
 from tests.engine.arrivals import Arrival
 from tests.engine.drive import Drive
-from tests.engine.test_native_loads import MODEL, assert_same_bits
+from tests.engine.test_native_loads import assert_same_bits, native_runner
 from tests.engine.test_steps import assert_steps_keep_their_limits, run_load
 from tests.engine.tiny import TINY
 
@@ -77,8 +84,11 @@ BUGS = {
         "sequence.num_computed // BLOCK_TOKENS",
         "len(sequence.token_ids) // BLOCK_TOKENS",
     ),
+    "adapters share what is cached": Bug(
+        prefix_cache.PrefixCache, "match", "self._roots.get(adapter)", "self._roots.get(0)"
+    ),
     "blocks for drafts are not reserved": Bug(
-        scheduler._Planner,  # pyright: ignore[reportPrivateUsage]
+        planner.Planner,
         "_add",
         "if draft and not self._scheduler.grow(sequence, end + len(draft.ids)):",
         "if False:",
@@ -87,7 +97,7 @@ BUGS = {
         scheduler.Scheduler, "purge", "elif sequence.is_superseded:", "elif False:"
     ),
     "the batch lane does not yield": Bug(
-        scheduler._Planner,  # pyright: ignore[reportPrivateUsage]
+        planner.Planner,
         "plan",
         "self._config.batch_lane_tokens if self._chunks else",
         "self._config.max_step_tokens if self._chunks else",
@@ -136,6 +146,7 @@ def random_arrival(rng: random.Random) -> Arrival:
         user=rng.choice("aab"),
         lane=rng.choice([Lane.INTERACTIVE, Lane.INTERACTIVE, Lane.BATCH]),
         is_session=rng.random() < 0.5,
+        adapter=rng.choice([0, 0, 1, 2]),
         cancel_at_step=rng.choice([None, rng.randint(0, 20)]),
         deadline_step=rng.choice([None, None, rng.randint(0, 25)]),
     )
@@ -150,7 +161,7 @@ def run_one(seed: int) -> None:
         max_step_tokens=rng.randint(5, 70),
         prefill_chunk_tokens=rng.randint(1, 40),
     )
-    runner = NativeRunner(MODEL, num_blocks=rng.randint(6, 11))
+    runner = native_runner(rng.randint(6, 11))
     drive = Drive(runner, config, max_draft_tokens=rng.choice([0, 1, 4, 9]))
     recorders = run_load(drive, arrivals)
     for index, arrival in enumerate(arrivals):
@@ -201,7 +212,7 @@ def test_a_session_s_older_request_ends_as_superseded() -> None:
     for seed in range(NUM_LOADS):
         rng = random.Random(seed)
         arrivals = [random_arrival(rng) for _ in range(8)]
-        drive = Drive(NativeRunner(MODEL, num_blocks=9), SchedulerConfig(max_step_tokens=40))
+        drive = Drive(native_runner(9), SchedulerConfig(max_step_tokens=40))
         for recorder in run_load(drive, arrivals).values():
             seen.update(recorder.reasons)
         if reasons <= seen:

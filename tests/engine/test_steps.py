@@ -1,5 +1,5 @@
-"""Whatever the load: batched, cached, chunked, superseded, preempted and speculative decoding give what
-one-at-a-time greedy decoding gives, to the bit of the ids and to 1e-9 of the log-probabilities."""
+"""Whatever the load: batched, cached, chunked, superseded, preempted, speculative and adapter-mixed decoding
+gives what one-at-a-time greedy decoding gives, to the bit of the ids and to 1e-9 of the log-probabilities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from paceline.engine.config import SchedulerConfig
 from paceline.engine.eager.runner import TorchRunner
 from paceline.engine.params import FinishReason
 from paceline.engine.sequence import Lane
-from tests.engine.arrivals import ARRIVALS, MODEL, Arrival, assert_right, submit
+from tests.engine.arrivals import ADAPTERS, ARRIVALS, MODEL, Arrival, assert_right, submit
 from tests.engine.drive import Counts, Drive, Recorder
 
 LEAST = 20
@@ -71,6 +71,8 @@ def test_any_load_gives_what_one_at_a_time_gives() -> None:
         arrivals: list[Arrival], config: SchedulerConfig, num_blocks: int, max_draft_tokens: int
     ) -> None:
         runner = TorchRunner(MODEL, num_blocks=num_blocks, device="cpu", dtype="float64")
+        for adapter, lora in ADAPTERS.items():
+            runner.set_adapter(adapter, lora)
         drive = Drive(runner, config, max_draft_tokens=max_draft_tokens)
         recorders = run_load(drive, arrivals)
         for index, arrival in enumerate(arrivals):

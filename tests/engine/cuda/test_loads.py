@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from paceline.engine.config import SchedulerConfig
 from paceline.engine.cuda.runner import CudaRunner
-from tests.engine.arrivals import ARRIVALS, Arrival, split
+from tests.engine.adapters import merged
+from tests.engine.arrivals import ADAPTERS, ARRIVALS, Arrival, split
 from tests.engine.drive import Counts, Drive
 from tests.engine.test_steps import CONFIGS, run_load
 from tests.engine.tiny import assert_greedy, tiny_model
@@ -19,6 +20,7 @@ from tests.engine.tiny import assert_greedy, tiny_model
 LEAST = 20
 """How often each thing that the property is about must really have happened."""
 MODEL = tiny_model()
+TWINS = {0: MODEL} | {adapter: merged(MODEL, lora) for adapter, lora in ADAPTERS.items()}
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 OPERATORS = "triton" if torch.cuda.is_available() else "eager"
 
@@ -46,12 +48,14 @@ def test_any_load_gives_what_one_at_a_time_gives() -> None:
             buckets=(4, 16),
         )
         runner.warm_up()
+        for adapter, lora in ADAPTERS.items():
+            runner.set_adapter(adapter, lora)
         drive = Drive(runner, config, max_draft_tokens=max_draft_tokens)
         recorders = run_load(drive, arrivals)
         for index, arrival in enumerate(arrivals):
             prompt_ids, targets = split(arrival)
             if not targets:
-                assert_greedy(MODEL, prompt_ids, recorders[index].pairs)
+                assert_greedy(TWINS[arrival.adapter], prompt_ids, recorders[index].pairs)
         assert drive.scheduler.pool.num_busy == 0, "leaked blocks"
         num_replayed += sum(runner.replays([c.rows for c in step]) for step in drive.steps if step)
         total.add(drive.counts)
