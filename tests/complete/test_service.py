@@ -61,7 +61,12 @@ def test_prompt_is_what_is_near_with_line_feeds() -> None:
     (call,) = generator.calls
     assert call.parts == PromptParts(prefix="\nbc", suffix="d\n", snippets=(snippet,))
     assert replace(call.params, stop_when=None) == GenerateParams(
-        max_tokens=7, stop=("#",), seed=3, max_prompt_tokens=99, max_latency_ms=5000.0
+        max_tokens=7,
+        stop=("#",),
+        seed=3,
+        max_prompt_tokens=99,
+        max_latency_ms=5000.0,
+        stop_kind="single_line",
     )
 
 

@@ -137,7 +137,7 @@ def generate(params: SamplingParams, salt: int, drafts: random.Random | None) ->
     return picked
 
 
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=150, deadline=None)
 @hypothesis.given(
     salt=st.integers(0, 10_000),
     temperature=st.sampled_from([0.0, 0.7, 1.5]),

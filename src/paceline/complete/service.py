@@ -261,6 +261,7 @@ class Service:
             max_prompt_tokens=self.config.max_prompt_tokens,
             max_latency_ms=request.max_latency_ms or self.config.max_latency_ms,
             stop_when=is_ended,
+            stop_kind=mode,
             session=request.session,
             user_id=request.user_id,
         )

@@ -27,9 +27,10 @@ from paceline.engine.errors import EngineClosedError, StepError
 from paceline.engine.lora import LoraAdapter
 from paceline.engine.observe.observer import EngineObserver
 from paceline.engine.params import FinishReason, Guide, SamplingParams
+from paceline.engine.planner import Chunk, StepPlan
 from paceline.engine.report import Reporter, StepTimes
 from paceline.engine.sampler import Likeliest, Picked, likeliest_ids, pick
-from paceline.engine.scheduler import Chunk, Scheduler, StepPlan
+from paceline.engine.scheduler import Scheduler
 from paceline.engine.sequence import (
     DEFAULT_OPTIONS,
     Lane,
@@ -83,6 +84,8 @@ class TokenEngine:
         self._sequence_ids = itertools.count(1)
         self._sessions: dict[SessionKey, Sequence] = {}
         self._adapters: dict[str, int] = {}
+        self._adapters_lock = threading.Lock()
+        """Held while an adapter is loaded or unloaded, so that no two get the same row."""
         self._calls: list[tuple[Callable[[], None], Future[None]]] = []
         self._outbox = Outbox(config.stream_interval_ms / 1e3)
         self._changed = threading.Condition()
@@ -113,10 +116,16 @@ class TokenEngine:
         with self._changed:
             return self._scheduler.pool.num_busy
 
-    def refuse_if_full(self, user: str) -> None:
+    def refuse_if_full(self, options: SubmitOptions) -> None:
         """Raise OverloadedError if `submit` would, now, for want of room in the queue."""
         with self._changed:
-            self._reporter.refuse_if_full(user, self._scheduler)
+            if self._older(options) is None:
+                self._reporter.refuse_if_full(options, self._scheduler)
+
+    def _older(self, options: SubmitOptions) -> Sequence | None:
+        """The unfinished sequence of the same session, if there is one."""
+        older = self._sessions.get(options.session) if options.session else None
+        return older if older is not None and older.phase is not Phase.FINISHED else None
 
     def submit(
         self,
@@ -126,8 +135,8 @@ class TokenEngine:
     ) -> TokenStream:
         """Queue a prompt; call inside a running asyncio loop, to which the stream then belongs.
 
-        An unfinished sequence of the same session is superseded: it is in no step after the next, and
-        this one starts from all that it has computed.
+        An unfinished sequence of the same session is superseded: it is in no step after the next, this
+        one starts from all that it has computed, and takes its place in a full queue.
 
         Raises:
             EmptyPromptError, PromptTooLongError: nothing, or no room, to continue.
@@ -192,56 +201,55 @@ class TokenEngine:
                 raise EngineClosedError from self._crash
             if options.adapter and options.adapter not in self._adapters.values():
                 raise InputError(f"Adapter {options.adapter} is not loaded.")
-            older = self._sessions.get(options.session) if options.session else None
-            if older is not None:
-                older.is_superseded = True
-            self._reporter.queue(sequence, self._scheduler)
+            self._reporter.queue(sequence, self._scheduler, in_place_of=self._older(options))
             if options.session is not None:
                 self._sessions[options.session] = sequence
             self._changed.notify_all()
 
-    def extend(self, sequence_id: int, *, max_tokens: int, deadline_s: float) -> bool:
-        """Let a sequence that answers a newer request too produce up to `max_tokens` until `deadline_s`.
+    def extend(self, sequence_id: int, deadline_s: float) -> bool:
+        """Let a sequence that answers a newer request too go on until `deadline_s`, if that is later.
 
-        Never shortens it. False if it has finished already.
+        False if it has finished already.
         """
         with self._changed:
             running = self._scheduler.running.get(sequence_id)
             sequence = running or self._scheduler.waiting.get(sequence_id)
             if sequence is None:
                 return False
-            most = max(sequence.params.max_tokens, max_tokens)
             latest = max(sequence.options.deadline_s, deadline_s)
-            sequence.params = msgspec.structs.replace(sequence.params, max_tokens=most)
             sequence.options = msgspec.structs.replace(sequence.options, deadline_s=latest)
             return True
 
     def load_adapter(self, lora: LoraAdapter) -> int:
         """Add a LoRA adapter between two steps; return what `SubmitOptions.adapter` takes. Blocks.
 
-        An adapter of the same name is replaced: what it has in the prefix cache is forgotten.
+        An adapter of the same name is replaced, once the new one is known to fit: its sequences are
+        cancelled, and what it has in the prefix cache is forgotten.
 
         Raises:
-            AdapterError: it does not fit this model.
+            AdapterError: it does not fit this model; one of the same name stays.
         """
-        self.unload_adapter(lora.name)
-        with self._changed:
+        with self._adapters_lock:
             used = set(self._adapters.values())
-        adapter = next(i for i in itertools.count(1) if i not in used)
-        self._call(lambda: self._executor.set_adapter(adapter, lora))
-        with self._changed:
-            self._adapters[lora.name] = adapter
-        return adapter
+            adapter = next(i for i in itertools.count(1) if i not in used)
+            self._call(lambda: self._executor.set_adapter(adapter, lora))
+            with self._changed:
+                older = self._adapters.get(lora.name)
+                self._adapters[lora.name] = adapter
+            if older is not None:
+                self._call(lambda: self._drop_adapter(older))
+            return adapter
 
     def unload_adapter(self, name: str) -> None:
         """Remove an adapter between two steps; sequences that use it are cancelled. Blocks."""
-        with self._changed:
-            adapter = self._adapters.pop(name, None)
-        if adapter is not None:
-            self._call(lambda: self._drop_adapter(adapter))
+        with self._adapters_lock:
+            with self._changed:
+                adapter = self._adapters.pop(name, None)
+            if adapter is not None:
+                self._call(lambda: self._drop_adapter(adapter))
 
     def _drop_adapter(self, adapter: int) -> None:
-        for sequence in [*self._scheduler.waiting.values(), *self._scheduler.running.values()]:
+        for sequence in self._scheduler.everyone:
             if sequence.options.adapter == adapter:
                 self._scheduler.finish(sequence, FinishReason.CANCELLED)
         self._scheduler.cache.forget(adapter)
@@ -269,13 +277,22 @@ class TokenEngine:
             self._crash = cause
         with self._changed:
             self._is_closed = True
-            if self._crash is None:
-                self._scheduler.finish_all(FinishReason.CANCELLED)
-            else:
-                self._scheduler.finish_all(FinishReason.ERROR, StepError(repr(self._crash)))
+            self._end_all()
             for _, done in self._calls:
                 done.set_exception(EngineClosedError())
             self._outbox.flush(self.now_s())
+
+    def _end_all(self) -> None:
+        """Tell everyone who waits, even if it is the scheduler that is broken."""
+        reason, error = FinishReason.CANCELLED, None
+        if self._crash is not None:
+            reason, error = FinishReason.ERROR, StepError(repr(self._crash))
+        for sequence in self._scheduler.everyone:
+            try:
+                self._scheduler.finish(sequence, reason, error)
+            except Exception:
+                if sequence.phase is not Phase.FINISHED:
+                    sequence.finish(reason, error)
 
     def _wait_for_work(self) -> bool:
         """Sleep until there is something to do; False once the engine is closed."""

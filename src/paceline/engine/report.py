@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Items
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from paceline.core.errors import OverloadedError
 from paceline.engine.observe.observer import EngineObserver
 from paceline.engine.observe.stats import StepStats
 from paceline.engine.params import FinishReason
-from paceline.engine.scheduler import Scheduler, SchedulerListener, StepPlan
-from paceline.engine.sequence import Lane, Sequence
+from paceline.engine.planner import StepPlan
+from paceline.engine.scheduler import Scheduler, SchedulerListener
+from paceline.engine.sequence import Lane, Sequence, SubmitOptions
 from paceline.engine.stream import TokenStream
 
 
@@ -32,14 +34,16 @@ class Reporter(SchedulerListener):
         self._observer = observer
         self._now_s = now_s
 
-    def queue(self, sequence: Sequence, scheduler: Scheduler) -> None:
+    def queue(
+        self, sequence: Sequence, scheduler: Scheduler, *, in_place_of: Sequence | None = None
+    ) -> None:
         """Add a sequence to the scheduler and say so, or say why not.
 
         Raises:
             OverloadedError: the queue is full.
         """
-        self.refuse_if_full(sequence.options.user, scheduler)
-        scheduler.add(sequence)
+        with self._counting_refusals():
+            scheduler.add(sequence, in_place_of=in_place_of)
         if self._observer:
             self._observer.queued(
                 sequence.sequence_id,
@@ -48,14 +52,19 @@ class Reporter(SchedulerListener):
                 now_s=self._now_s(),
             )
 
-    def refuse_if_full(self, user: str, scheduler: Scheduler) -> None:
+    def refuse_if_full(self, options: SubmitOptions, scheduler: Scheduler) -> None:
         """Count a refusal, if it is one.
 
         Raises:
             OverloadedError: the queue is full.
         """
+        with self._counting_refusals():
+            scheduler.refuse_if_full(options)
+
+    @contextmanager
+    def _counting_refusals(self) -> Iterator[None]:
         try:
-            scheduler.refuse_if_full(user)
+            yield
         except OverloadedError:
             if self._observer:
                 self._observer.refused("overload")

@@ -161,6 +161,7 @@ class Sequence:
         """Enter FINISHED and tell the listener. The scheduler alone may call this, and only once."""
         assert self.phase is not Phase.FINISHED, f"sequence {self.sequence_id} finished twice"
         self.phase, self.finish_reason = Phase.FINISHED, reason
+        self.drafter = None  # its indexes are large, and sessions remember their last sequence
         self.listener.on_finish(reason, error)
 
     def check(self, context_tokens: int, block_tokens: int) -> None:

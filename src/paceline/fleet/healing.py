@@ -56,9 +56,12 @@ class Healing:
 
     def allowed_ids(self, output_ids: Sequence[int]) -> list[int] | None:
         """Ids that agree with what is left of the word; None once it is written."""
-        written = sum(len(self._table.bytes_of(token_id)) for token_id in output_ids)
-        rest = self._bytes[written:]
-        return self._table.agreeing(rest) if rest else None
+        rest = self._bytes
+        for token_id in output_ids:
+            rest = rest[len(self._table.bytes_of(token_id)) :]
+            if not rest:
+                return None
+        return self._table.agreeing(rest)
 
 
 def heal(

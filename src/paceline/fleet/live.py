@@ -50,10 +50,9 @@ class LiveText:
         assembler: ChunkAssembler,
         *,
         prompt_tokens: int,
-        stream_max_tokens: int,
     ) -> None:
         self.parts, self.params, self.stream = parts, params, stream
-        self.prompt_tokens, self.stream_max_tokens = prompt_tokens, stream_max_tokens
+        self.prompt_tokens = prompt_tokens
         self.text = ""
         self.is_done = False
         self._assembler = assembler
@@ -70,11 +69,13 @@ class LiveText:
             return _typed_ids(old.prompt_ids, parts.prompt_ids, decode)
         if (parts.suffix, parts.snippets) != (old.suffix, old.snippets):
             return None
-        tail = old.prefix[-TAIL_CHARS:]
-        start = parts.prefix.rfind(tail)
-        if start < 0 or (len(old.prefix) <= TAIL_CHARS and start > 0):
+        if parts.prefix.startswith(old.prefix):
+            return parts.prefix[len(old.prefix) :]
+        tail = old.prefix[-TAIL_CHARS:]  # the window on the document may have moved on
+        end = parts.prefix.rfind(tail) + len(tail)
+        if end < len(tail) or not old.prefix.endswith(parts.prefix[:end]):
             return None
-        return parts.prefix[start + len(tail) :]
+        return parts.prefix[end:]
 
     def agrees(self, typed: str) -> bool:
         """Does, or may still, the text begin with `typed`?"""
@@ -87,16 +88,16 @@ class LiveText:
 
         Raises:
             DivergedError: before the first chunk, if the text turns out to disagree with `typed`, or
-                to end where it ends.
+                to have nothing but blanks after it: where this text ends, a new one may go on.
         """
         self._num_readers += 1
         try:
             num_chars = index = 0
             is_first = True
             while True:
-                while index == len(self._chunks) and not self.is_done:
-                    await self._advance(index)
-                if not self.agrees(typed) or (self.is_done and typed and self.text == typed):
+                while self._is_waited_for(typed, index):
+                    await self._advance(len(self._chunks))
+                if not self.agrees(typed) or (typed and not self._has_more_than(typed)):
                     raise DivergedError
                 if index == len(self._chunks):
                     if self._error is not None:
@@ -114,13 +115,22 @@ class LiveText:
             if not self._num_readers and not self.is_done:
                 self.stream.cancel()
 
+    def _is_waited_for(self, typed: str, index: int) -> bool:
+        """Must a reader of chunk `index` wait for more of the text?"""
+        if self.is_done or not self.agrees(typed):
+            return False
+        return index == len(self._chunks) or (bool(typed) and not self._has_more_than(typed))
+
+    def _has_more_than(self, typed: str) -> bool:
+        return bool(self.text[len(typed) :].strip())
+
     def _marked(self, chunk: TextChunk, text: str, *, is_first: bool) -> TextChunk:
         """A chunk as one reader sees it: tokens whose text it has typed itself do not count."""
-        is_cut = len(text) < len(chunk.text)
+        if chunk.text and not text:
+            chunk = replace(chunk, num_tokens=0, logprob=0.0, tokens=())
         return replace(
             chunk,
             text=text,
-            num_tokens=0 if is_cut and not text else chunk.num_tokens,
             prompt_tokens=self.prompt_tokens if is_first else 0,
             cached_tokens=(self.stream.cached_tokens or 0) if is_first else 0,
         )

@@ -41,7 +41,6 @@ from paceline.generate.types import (
     GenerateParams,
     ModelInfo,
     PromptParts,
-    Session,
     TextChunk,
     TextScore,
 )
@@ -85,7 +84,7 @@ class LocalGenerator:
         self.device_line = engine.device_line
         """What computes, in words."""
         self._adapters: dict[str, int] = {}
-        self._live: dict[tuple[str, Session], LiveText] = {}
+        self._live: dict[SessionKey, LiveText] = {}
         self._recents = Recents()
 
     @classmethod
@@ -150,9 +149,11 @@ class LocalGenerator:
                 async for chunk in chunks:
                     yield chunk
         finally:
-            if parts.prompt_ids is None and params.lane == "interactive":
-                at = live.parts
-                self._recents.remember(params.user_id, at.prefix, at.suffix or "", live.text)
+            if parts.prompt_ids is None:
+                self._forget(_session_key(model_id, params), live)
+                if params.lane == "interactive":
+                    at = live.parts
+                    self._recents.remember(params.user_id, at.prefix, at.suffix or "", live.text)
 
     def _join(
         self, parts: PromptParts, params: GenerateParams, model_id: str
@@ -168,18 +169,21 @@ class LocalGenerator:
                 is_alike
                 and typed is not None
                 and live.agrees(typed)
-                and self.engine.extend(
-                    live.stream.sequence_id,
-                    max_tokens=live.stream_max_tokens,
-                    deadline_s=self._deadline_s(params),
-                )
+                and self.engine.extend(live.stream.sequence_id, self._deadline_s(params))
             ):
                 return live, typed
         return self._start(parts, params, model_id), ""
 
     def _start(self, parts: PromptParts, params: GenerateParams, model_id: str) -> LiveText:
         """Submit a new sequence; an older one of the session is superseded."""
-        self.engine.refuse_if_full(params.user_id)  # before tokenizing, which takes longer
+        options = SubmitOptions(
+            lane=Lane.BATCH if params.lane == "batch" else Lane.INTERACTIVE,
+            user=params.user_id,
+            session=_session_key(model_id, params),
+            deadline_s=self._deadline_s(params),
+            adapter=self._adapters.get(model_id, 0),
+        )
+        self.engine.refuse_if_full(options)  # before tokenizing, which takes longer
         if parts.prompt_ids is not None:
             rendered = self._check_ids(parts.prompt_ids, params.max_tokens)
             prompt_ids, healing = rendered, None
@@ -199,14 +203,7 @@ class LocalGenerator:
             num_top_logprobs=params.num_top_logprobs or 0,
             stop=self._text_stop(params, num_healed_chars),
         )
-        options = SubmitOptions(
-            lane=Lane.BATCH if params.lane == "batch" else Lane.INTERACTIVE,
-            user=params.user_id,
-            session=_session_key(model_id, params.session),
-            deadline_s=self._deadline_s(params),
-            adapter=self._adapters.get(model_id, 0),
-            guesses=self._guesses(parts, params, model_id, healing.word if healing else ""),
-        )
+        guesses = self._guesses(parts, params, model_id, healing.word if healing else "")
         assembler = ChunkAssembler(
             self._tokenizer.decode,
             params.stop,
@@ -217,20 +214,24 @@ class LocalGenerator:
         live = LiveText(
             parts,
             params,
-            self.engine.submit(prompt_ids, sampling, options),
+            self.engine.submit(prompt_ids, sampling, replace(options, guesses=guesses)),
             assembler,
             prompt_tokens=len(rendered),
-            stream_max_tokens=sampling.max_tokens,
         )
-        if params.session is not None:
-            self._keep(model_id, params.session, live)
+        if options.session is not None:
+            self._keep(options.session, live)
         return live
 
-    def _keep(self, model_id: str, session: Session, live: LiveText) -> None:
-        self._live.pop((model_id, session), None)
-        self._live[model_id, session] = live
+    def _keep(self, key: SessionKey, live: LiveText) -> None:
+        self._live.pop(key, None)
+        self._live[key] = live
         if len(self._live) > MAX_SESSIONS:
             del self._live[next(iter(self._live))]
+
+    def _forget(self, key: SessionKey | None, live: LiveText) -> None:
+        """Let go of a text that no later request can join; its prompt may be large."""
+        if key is not None and self._live.get(key) is live and not live.can_be_joined:
+            del self._live[key]
 
     def _deadline_s(self, params: GenerateParams) -> float:
         if params.max_latency_ms is None:
@@ -253,7 +254,8 @@ class LocalGenerator:
 
     def _latest(self, params: GenerateParams, model_id: str) -> LiveText | None:
         """The newest text of the same session, running or done."""
-        return self._live.get((model_id, params.session)) if params.session else None
+        key = _session_key(model_id, params)
+        return self._live.get(key) if key else None
 
     def _guesses(
         self, parts: PromptParts, params: GenerateParams, model_id: str, word: str
@@ -387,10 +389,12 @@ def _upper_bound_tokens(parts: PromptParts) -> int:
     return 2 * sum(len(text.encode("utf-8")) for text in texts) + 64
 
 
-def _session_key(model_id: str, session: Session | None) -> SessionKey | None:
-    if session is None:
+def _session_key(model_id: str, params: GenerateParams) -> SessionKey | None:
+    """A session is one user's, whatever others call theirs."""
+    if params.session is None:
         return None
-    return SessionKey(f"{model_id}/{session.session_id}", session.document_id)
+    session_id = "\0".join((model_id, params.user_id, params.session.session_id))
+    return SessionKey(session_id, params.session.document_id)
 
 
 def _describe(opened: OpenedModel, model_id: str, context_tokens: int) -> ModelInfo:

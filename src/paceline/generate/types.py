@@ -66,6 +66,8 @@ class GenerateParams(msgspec.Struct, frozen=True, kw_only=True):
     stop_when: Callable[[str], bool] | None = None
     """Called with all text so far, possibly on another thread, must be quick and depend on the text
     alone; True ends the stream there."""
+    stop_kind: str = ""
+    """Which rule `stop_when` is: requests of different kinds are never answered by one sequence."""
     session: Session | None = None
     lane: Literal["interactive", "batch"] = "interactive"
     """batch: may wait minutes, and runs only where nothing interactive does."""

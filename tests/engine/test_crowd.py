@@ -1,0 +1,129 @@
+"""A crowd: who is refused, that nobody waits for ever, and that planning stays cheap."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from paceline.core.errors import OverloadedError
+from paceline.engine.config import SchedulerConfig
+from paceline.engine.params import FinishReason, SamplingParams
+from paceline.engine.sampler import Picked
+from paceline.engine.scheduler import Scheduler
+from paceline.engine.sequence import Lane, Sequence, SessionKey, SubmitOptions
+from paceline.engine.speculation import SpeculationConfig, SpeculationPolicy
+from tests.engine.drive import Recorder
+from tests.engine.test_scheduler import drive_with, for_tokens
+from tests.engine.tiny import prompt
+
+BATCH = SubmitOptions(lane=Lane.BATCH)
+
+
+def bare_scheduler(config: SchedulerConfig, num_blocks: int = 8192) -> Scheduler:
+    """Without a model: for what happens before and between steps."""
+    policy = SpeculationPolicy(SpeculationConfig(is_enabled=False))
+    return Scheduler(config, num_blocks=num_blocks, context_tokens=4096, policy=policy)
+
+
+def queued(
+    scheduler: Scheduler,
+    number: int,
+    ids: list[int],
+    options: SubmitOptions,
+    in_place_of: Sequence | None = None,
+) -> Sequence:
+    sequence = Sequence(number, ids, SamplingParams(max_tokens=8), Recorder(), options=options)
+    scheduler.add(sequence, in_place_of=in_place_of)
+    return sequence
+
+
+def test_a_queue_full_of_batch_jobs_refuses_no_keystroke() -> None:
+    """Not even one of the same, or of no, user."""
+    drive = drive_with(max_sequences=2, max_queued=4)
+    jobs = [drive.add(prompt(3, seed=i), for_tokens(2), BATCH) for i in range(6)]
+    drive.step()
+    keystroke = drive.add(prompt(3, seed=9), for_tokens(2))
+    assert isinstance(jobs[-1].error, OverloadedError), "the newest job made room"
+    drive.run()
+    assert keystroke.reasons == [FinishReason.LENGTH]
+    assert all(job.reasons == [FinishReason.LENGTH] for job in jobs[:-1])
+
+
+def test_a_batch_job_takes_the_place_of_no_keystroke() -> None:
+    drive = drive_with(max_sequences=1, max_queued=5)
+    for i in range(6):
+        drive.add(prompt(3, seed=i), for_tokens(2), SubmitOptions(user="busy"))
+    with pytest.raises(OverloadedError):
+        drive.add(prompt(3), for_tokens(2), SubmitOptions(user="other", lane=Lane.BATCH))
+
+
+def test_who_has_produced_output_is_refused_last() -> None:
+    drive = drive_with(max_sequences=1, max_queued=3)
+    job = SubmitOptions(user="jobs", lane=Lane.BATCH)
+    fresh = [drive.add(prompt(4, seed=i), for_tokens(9), job) for i in range(3)]
+    drive.step()
+    drive.add(prompt(3, seed=7), for_tokens(3), SubmitOptions(user="typist"))
+    drive.step()
+    assert fresh[0].tokens, "it ran and was preempted; it is the last of the queue"
+    assert list(drive.scheduler.waiting)[-1] == 1
+    drive.add(prompt(3, seed=8), for_tokens(3), SubmitOptions(user="second"))
+    assert isinstance(fresh[2].error, OverloadedError)
+    drive.run()
+    assert fresh[0].reasons == [FinishReason.LENGTH]
+
+
+def test_a_newer_keystroke_has_the_place_of_the_older_in_a_full_queue() -> None:
+    scheduler = bare_scheduler(SchedulerConfig(max_sequences=1, max_queued=1))
+    session = SubmitOptions(session=SessionKey("editor", "file"))
+    queued(scheduler, 1, [1, 2], SubmitOptions())
+    older = queued(scheduler, 2, [1, 2, 3], session)
+    newer = queued(scheduler, 3, [1, 2, 3, 4], session, in_place_of=older)
+    assert older.finish_reason is FinishReason.SUPERSEDED
+    assert list(scheduler.waiting.values()) == [scheduler.waiting[1], newer]
+    scheduler.check()
+
+
+def test_short_prompts_do_not_keep_a_long_one_out() -> None:
+    drive = drive_with(num_blocks=6, max_sequences=6)
+    for i in range(4):
+        drive.add(prompt(20, seed=i), for_tokens(4), SubmitOptions(user=f"user {i}"))
+    drive.step()
+    long = drive.add(prompt(80, seed=99), for_tokens(2), SubmitOptions(user="long"))
+    for i in range(100, 200):
+        if len(drive.scheduler.everyone) < 6:
+            drive.add(prompt(20, seed=i), for_tokens(4), SubmitOptions(user=f"user {i}"))
+        drive.step()
+        if long.tokens:
+            return
+    raise AssertionError("it never ran")
+
+
+def test_drafts_leave_room_for_prompts() -> None:
+    drive = drive_with(max_sequences=8, max_step_tokens=40, max_draft_tokens=8)
+    for i in range(4):
+        guessing = SubmitOptions(guesses=((9,) * 70,), user=f"user {i}")
+        drive.add(prompt(6, seed=i), for_tokens(60), guessing)
+    for _ in range(3):
+        drive.step()
+    new = drive.add(prompt(30, seed=50), for_tokens(2), SubmitOptions(user="new"))
+    drive.step()
+    assert new.tokens, "its whole prompt fits beside four decoding rows"
+
+
+@pytest.mark.parametrize("is_one_user", [True, False])
+def test_planning_a_full_house_takes_milliseconds(is_one_user: bool) -> None:
+    """288 requests for one long document, of which one is computed and the others wait for it."""
+    scheduler = bare_scheduler(SchedulerConfig())
+    for i in range(288):
+        options = SubmitOptions(user="" if is_one_user else f"user {i}")
+        queued(scheduler, i, [*range(2000), 3000 + i], options)
+    slowest_s = 0.0
+    for _ in range(30):
+        start_s = time.thread_time()
+        plan = scheduler.plan()
+        slowest_s = max(slowest_s, time.thread_time() - start_s)
+        for chunk in plan.chunks:
+            scheduler.commit(chunk, [Picked(7, 0.0)] if chunk.rows.num_logit_rows else [])
+    assert len(scheduler.running) == 32
+    assert slowest_s < 0.1, "it was 0.35 s when whole prompts were compared one id after the other"
