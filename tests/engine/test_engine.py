@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,9 +16,13 @@ from paceline.core.errors import (
     PromptTooLongError,
 )
 from paceline.engine.engine import TokenEngine
-from paceline.engine.errors import EngineClosedError, StepError
+from paceline.engine.errors import AdapterError, EngineClosedError, StepError
+from paceline.engine.lora import LoraAdapter
 from paceline.engine.params import FinishReason, SamplingParams
+from paceline.engine.scheduler import Scheduler
+from paceline.engine.sequence import SessionKey, SubmitOptions
 from paceline.engine.stream import Token, TokenStream
+from tests.engine.adapters import adapter_of
 from tests.engine.executors import ScriptedExecutor, config_with, held_engine
 from tests.engine.tiny import TINY, assert_greedy, naive_greedy, naive_logprobs, prompt, tiny_model
 
@@ -248,6 +253,61 @@ def test_a_defect_of_the_engine_reaches_everyone_who_waits() -> None:
                 engine.submit(prompt(4), SamplingParams())
 
     asyncio.run(main())
+
+
+def test_a_broken_scheduler_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot even take its sequences out."""
+
+    def defect(*arguments: object, **others: object) -> None:
+        raise KeyError("defect")
+
+    async def main() -> None:
+        with held_engine(on_step=defect) as (engine, start):
+            streams = [engine.submit(prompt(4), SamplingParams(max_tokens=20)) for _ in range(2)]
+            monkeypatch.setattr(Scheduler, "_release", defect)
+            start.set()
+            for stream in streams:
+                with pytest.raises(StepError, match="defect"):
+                    await asyncio.wait_for(collect(stream), 10)
+
+    asyncio.run(main())
+
+
+def test_a_keystroke_takes_the_place_of_its_session_s_older_one_in_a_full_queue() -> None:
+    async def main() -> None:
+        with held_engine(config=config_with(max_sequences=1, max_queued=1)) as (engine, start):
+            options = SubmitOptions(session=SessionKey("editor", "file"))
+            engine.submit(prompt(4), SamplingParams(max_tokens=1))
+            older = engine.submit(prompt(5), SamplingParams(max_tokens=2), options)
+            engine.refuse_if_full(options)
+            newer = engine.submit(prompt(6), SamplingParams(max_tokens=2), options)
+            with pytest.raises(OverloadedError):
+                engine.refuse_if_full(SubmitOptions())
+            start.set()
+            assert not await collect(older)
+            assert older.finish_reason is FinishReason.SUPERSEDED
+            assert len(await collect(newer)) == 2
+
+    asyncio.run(main())
+
+
+def test_an_adapter_that_does_not_fit_leaves_the_one_of_its_name() -> None:
+    def named(name: str) -> LoraAdapter:
+        return replace(adapter_of(TINY, seed=1), name=name)
+
+    with held_engine() as (engine, start):
+        start.set()
+        row = engine.load_adapter(named("style"))
+        with pytest.raises(AdapterError):
+            engine.load_adapter(LoraAdapter("style", ()))
+        assert engine.load_adapter(named("other")) != row
+        assert engine.load_adapter(named("style")) not in (row, 2)
+
+        async def main() -> None:
+            with pytest.raises(InputError, match="not loaded"):
+                engine.submit(prompt(4), SamplingParams(), SubmitOptions(adapter=row))
+
+        asyncio.run(main())
 
 
 def test_close_ends_open_streams_as_cancelled() -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 
 from paceline.fleet.local import LocalGenerator
 from paceline.fleet.recents import MAX_PLACES, Recents
@@ -128,6 +129,77 @@ def test_a_text_that_its_last_reader_left_is_not_joined() -> None:
             await asyncio.sleep(0)
             executor.go.set()
             assert (await newer)[:2] == ("first + second", "length")
+
+    asyncio.run(main())
+
+
+async def asked_twice(
+    script: list[int],
+    first: tuple[PromptParts, GenerateParams],
+    second: tuple[PromptParts, GenerateParams],
+    held_step: int = 2,
+) -> tuple[str, str, int]:
+    """Both texts, the second asked for while the first is written, and how many sequences it took."""
+    with scripted_generator(script, held_step=held_step) as (generator, executor):
+        older = asyncio.create_task(text_of(generator.stream(*first)))
+        await asyncio.to_thread(executor.is_held.wait)
+        newer = asyncio.create_task(text_of(generator.stream(*second)))
+        await asyncio.sleep(0)
+        executor.go.set()
+        return (await older)[0], (await newer)[0], executor.num_prompts
+
+
+def test_a_line_does_not_answer_a_request_for_more() -> None:
+    script = small_tokenizer().encode("a = 1\nb = 2\n")
+    line = replace(
+        PARAMS, max_tokens=len(script), stop_when=lambda text: "\n" in text, stop_kind="line"
+    )
+    more = replace(line, stop_when=lambda text: False, stop_kind="more")
+    _, text, num_sequences = asyncio.run(asked_twice(script, (parts(), line), (parts(), more)))
+    assert (text, num_sequences) == ("a = 1\nb = 2\n", 2)
+
+
+def test_a_line_typed_to_its_end_asks_for_the_next() -> None:
+    """What is left of the older text is a line break, which would show nothing."""
+    script = small_tokenizer().encode("1\n")
+    line = replace(
+        PARAMS,
+        max_tokens=4 * len(script),
+        stop_when=lambda text: "\n" in text and bool(text.strip()),
+        stop_kind="line",
+    )
+    _, text, num_sequences = asyncio.run(asked_twice(script, (parts(), line), (parts("1"), line)))
+    assert (text.strip(), num_sequences) == ("1", 2)
+
+
+def test_a_session_is_one_user_s() -> None:
+    alice, bob = replace(PARAMS, user_id="alice"), replace(PARAMS, user_id="bob")
+    older, newer, _ = asyncio.run(asked_twice(SCRIPT, (parts(), alice), (parts(), bob)))
+    assert older == newer == "first + second"
+
+
+def test_text_far_above_that_has_changed_is_another_place() -> None:
+    below = "y" * 300
+    first, second = (PromptParts(prefix=f"import {i}\n{below}", suffix="") for i in "ab")
+    assert asyncio.run(asked_twice(SCRIPT, (first, PARAMS), (second, PARAMS)))[2] == 2
+
+
+@pytest.mark.parametrize("num_cut", [0, 3])
+def test_a_window_that_moves_with_the_typing_is_the_same_place(num_cut: int) -> None:
+    text = "".join(f"line {i}\n" for i in range(60))
+    first = PromptParts(prefix=text, suffix="")
+    second = PromptParts(prefix=(text + "first")[num_cut:], suffix="")
+    answers = asyncio.run(asked_twice(SCRIPT, (first, PARAMS), (second, PARAMS)))
+    assert answers == ("first + second", " + second", 1)
+
+
+def test_prompts_of_texts_that_ended_are_not_kept() -> None:
+    async def main() -> None:
+        with scripted_generator(SCRIPT) as (generator, _):
+            for i in range(5):
+                params = replace(PARAMS, session=Session("editor", f"file {i}"))
+                await text_of(generator.stream(parts(), params))
+            assert not generator._live  # pyright: ignore[reportPrivateUsage]
 
     asyncio.run(main())
 
