@@ -84,6 +84,18 @@ def test_a_newer_keystroke_has_the_place_of_the_older_in_a_full_queue() -> None:
     scheduler.check()
 
 
+def test_batch_work_is_held_against_no_keystroke_of_its_user() -> None:
+    drive = drive_with(max_sequences=2, batch_lane_tokens=16, fair_quantum_tokens=10)
+    drive.add(prompt(5), for_tokens(60), SubmitOptions(user="typist"))
+    drive.add(prompt(90, seed=3), for_tokens(4), SubmitOptions(user="evals", lane=Lane.BATCH))
+    for _ in range(4):
+        drive.step()
+    first = drive.add(prompt(9, seed=1), for_tokens(1), SubmitOptions(user="evals"))
+    second = drive.add(prompt(9, seed=2), for_tokens(1), SubmitOptions(user="other"))
+    drive.step()
+    assert first.tokens and not second.tokens, "who comes first goes first"
+
+
 def test_short_prompts_do_not_keep_a_long_one_out() -> None:
     drive = drive_with(num_blocks=6, max_sequences=6)
     for i in range(4):
@@ -117,7 +129,7 @@ def test_planning_a_full_house_takes_milliseconds(is_one_user: bool) -> None:
     scheduler = bare_scheduler(SchedulerConfig())
     for i in range(288):
         options = SubmitOptions(user="" if is_one_user else f"user {i}")
-        queued(scheduler, i, [*range(2000), 3000 + i], options)
+        queued(scheduler, i, [*range(2000), *range(5 * i, 5 * i + 5)], options)
     slowest_s = 0.0
     for _ in range(30):
         start_s = time.thread_time()

@@ -1,6 +1,7 @@
 """Shares of users, so that one flood cannot starve others. No torch, no clock.
 
-A counter per user of the rows computed for it; who has been served less goes first. A user that
+A counter per user of the rows computed for it; who has been served less goes first. Each lane has counters
+of its own: what was computed while nobody else wanted to is held against no keystroke. A user that
 arrives after a pause starts at the least counter of those at work, so that idling earns no credit.
 Counters are compared in quanta: within one quantum deadlines decide.
 
@@ -14,7 +15,7 @@ from collections import Counter
 
 
 class FairShare:
-    """Served tokens of the users that have work."""
+    """Served tokens of the users that have work in one lane."""
 
     def __init__(self, quantum_tokens: int) -> None:
         self._quantum_tokens = quantum_tokens

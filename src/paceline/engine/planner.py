@@ -66,8 +66,8 @@ class Owner(Protocol):
         """Longest sequence, prompt and output together."""
         ...
 
-    def fair_slots(self) -> int:
-        """Running sequences that each user may have while others want to run."""
+    def fair_slots(self, lane: Lane) -> int:
+        """Running sequences that each user of a lane may have while others want to run."""
         ...
 
     def admit(self, sequence: Sequence, copies: list[tuple[int, int]]) -> bool:
@@ -136,7 +136,7 @@ class Planner:
                 if sequence.options.user in full_users or _is_shared_soon(sequence, prefilling):
                     continue
                 if not self._admit(sequence):
-                    if self._has_slot or not self._is_anyone_greedy:
+                    if self._has_slot or not self._is_anyone_greedy(sequence.options.lane):
                         return
                     full_users.add(sequence.options.user)
                     continue
@@ -148,14 +148,14 @@ class Planner:
     def _has_slot(self) -> bool:
         return len(self._scheduler.running) < self._config.max_sequences
 
-    @property
-    def _is_anyone_greedy(self) -> bool:
+    def _is_anyone_greedy(self, lane: Lane) -> bool:
         """Does a user run more than a fair share, so that another's request may take a slot of it?"""
-        fair = self._scheduler.fair_slots()
-        return any(count > fair for count in self._num_running().values())
+        fair = self._scheduler.fair_slots(lane)
+        return any(count > fair for count in self._num_running(lane).values())
 
-    def _num_running(self) -> Counter[str]:
-        return Counter(s.options.user for s in self._scheduler.running.values())
+    def _num_running(self, lane: Lane) -> Counter[str]:
+        running = self._scheduler.running.values()
+        return Counter(s.options.user for s in running if s.options.lane is lane)
 
     def _admit(self, sequence: Sequence) -> bool:
         """Let one run, if need be in the place of others."""
@@ -174,7 +174,7 @@ class Planner:
         self._copies = copies
 
     def _displaceable(self, sequence: Sequence) -> Sequence | None:
-        """The newest running one of a lower lane, else of a user with more than a fair share of slots.
+        """The newest running one of a lower lane, else of a user with more than a fair share of its own.
 
         Shares are counted in slots and not in served rows, so that two can never displace each other
         in turn.
@@ -184,11 +184,12 @@ class Planner:
         lower = next((s for s in candidates if s.options.lane > lane), None)
         if lower is not None:
             return lower
-        counts = self._num_running()
-        fair = self._scheduler.fair_slots()
+        counts = self._num_running(lane)
+        fair = self._scheduler.fair_slots(lane)
         if counts[user] >= fair:
             return None
-        return next((s for s in candidates if counts[s.options.user] > fair), None)
+        same = (s for s in candidates if s.options.lane is lane)
+        return next((s for s in same if counts[s.options.user] > fair), None)
 
     def _is_idle(self, sequence: Sequence) -> bool:
         """Does it hold blocks without being part of this step?"""

@@ -26,7 +26,7 @@ from paceline.engine.params import FinishReason
 from paceline.engine.planner import Chunk, Planner, StepPlan
 from paceline.engine.prefix_cache import PrefixCache
 from paceline.engine.sampler import Picked, count_accepted
-from paceline.engine.sequence import Phase, Sequence, SubmitOptions
+from paceline.engine.sequence import Lane, Phase, Sequence, SubmitOptions
 from paceline.engine.speculation import SpeculationPolicy
 from paceline.engine.step import BLOCK_TOKENS
 
@@ -63,7 +63,7 @@ class Scheduler:
         self.waiting: dict[int, Sequence] = {}
         self.running: dict[int, Sequence] = {}
         self._context_tokens = context_tokens
-        self._shares = FairShare(config.fair_quantum_tokens)
+        self._shares = {lane: FairShare(config.fair_quantum_tokens) for lane in Lane}
         self._listener = listener or SchedulerListener()
 
     @property
@@ -92,7 +92,7 @@ class Scheduler:
             displaced = self._displaced_by(sequence.options)
             self.finish(displaced, FinishReason.ERROR, self._overload())
         self.waiting[sequence.sequence_id] = sequence
-        self._shares.arrive(sequence.options.user)
+        self._shares[sequence.options.lane].arrive(sequence.options.user)
 
     def _supersede(self, sequence: Sequence) -> None:
         """At once if it waits, else before the next step: it may be in this one."""
@@ -141,20 +141,20 @@ class Scheduler:
         """Queued and running sequences, the most urgent first."""
         everyone = self.everyone
         if len(everyone) > 1:
-            ranks = self._shares.ranks()
+            ranks = {lane: share.ranks() for lane, share in self._shares.items()}
             everyone.sort(
                 key=lambda s: (
                     s.options.lane,
-                    ranks[s.options.user],
+                    ranks[s.options.lane][s.options.user],
                     s.options.deadline_s,
                     s.sequence_id,
                 )
             )
         return everyone
 
-    def fair_slots(self) -> int:
-        """Running sequences that each user may have while others want to run."""
-        return math.ceil(self.config.max_sequences / max(1, self._shares.num_users))
+    def fair_slots(self, lane: Lane) -> int:
+        """Running sequences that each user of a lane may have while others want to run."""
+        return math.ceil(self.config.max_sequences / max(1, self._shares[lane].num_users))
 
     def commit(self, chunk: Chunk, picked: Ids[Picked]) -> int:
         """Record that `chunk` is in the cache and what its logits gave; may finish the sequence.
@@ -162,7 +162,8 @@ class Scheduler:
         Returns how many ids the sequence gained.
         """
         sequence = chunk.sequence
-        self._shares.charge(sequence.options.user, len(chunk.rows.token_ids))
+        options = sequence.options
+        self._shares[options.lane].charge(options.user, len(chunk.rows.token_ids))
         if sequence.targets:
             return self._commit_scores(chunk, picked)
         num_given = len(chunk.rows.token_ids) - chunk.num_draft_rows
@@ -227,7 +228,7 @@ class Scheduler:
         else:
             self._release(sequence, is_kept=reason is not FinishReason.ERROR)
             del self.running[sequence.sequence_id]
-        self._shares.leave(sequence.options.user)
+        self._shares[sequence.options.lane].leave(sequence.options.user)
         sequence.finish(reason, error)
         self._listener.finished(sequence)
 
@@ -287,7 +288,8 @@ class Scheduler:
         everyone = self.everyone
         for sequence in everyone:
             sequence.check(self._context_tokens, BLOCK_TOKENS)
-        self._shares.check(Counter(s.options.user for s in everyone))
+        for lane, share in self._shares.items():
+            share.check(Counter(s.options.user for s in everyone if s.options.lane is lane))
         self.pool.check(
             (s.block_ids for s in everyone), (node.block_id for node in self.cache.nodes())
         )
