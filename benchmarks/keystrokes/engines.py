@@ -102,6 +102,7 @@ WHEEL_SETTINGS = (
     "q8_0, 16 slots",
     "q8_0, 16 slots, slot pinned to user",
     "q8_0, 16 slots, unified KV, reuse 16",
+    "q8_0, 8 slots, no flash attention",
     "q8_0, 16 slots, no flash attention",
     "bf16, 16 slots, ubatch 128",
 )
@@ -120,6 +121,7 @@ class LlamaCpp(Engine):
         Setting("q8_0, 16 slots, ubatch 128", {"ubatch": 128}),
         Setting("q8_0, 32 slots, ubatch 128", {"slots": 32, "ubatch": 128}),
         Setting("q8_0, 16 slots, no flash attention", {"flash": "off"}),
+        Setting("q8_0, 8 slots, no flash attention", {"slots": 8, "flash": "off"}),
         Setting(
             "q8_0, 32 slots, ubatch 128, no flash attention",
             {"slots": 32, "ubatch": 128, "flash": "off"},
@@ -280,6 +282,7 @@ class OpenVino(Engine):
     settings = (
         Setting("q8_0", {}),
         Setting("f16", {"model": "f16"}),
+        Setting("f16, 256 tokens a step", {"model": "f16", "budget": 256}),
         Setting("q8_0, 128 tokens a step", {"budget": 128}),
         Setting("q8_0, 256 tokens a step", {"budget": 256}),
         Setting("q8_0, bf16 arithmetic", {"properties": {"INFERENCE_PRECISION_HINT": "bf16"}}),

@@ -52,15 +52,15 @@ CAPACITY_KEYS = 480
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """How much of each scenario one round holds."""
 
-    undisturbed_keys: int = 25
+    undisturbed_keys: int = 20
     user_levels: tuple[int, ...] = (1, 4, 16)
     bursts: tuple[int, ...] = (6, 2, 1)
     """For each of `user_levels`, with cancelling."""
     bursts_without_cancel: tuple[int, ...] = (2, 1, 1)
     bound_repeats: tuple[int, ...] = (6, 4, 2)
-    typing_s: float = 6.0
+    typing_s: float = 5.0
     capacity_levels: tuple[int, ...] = (1, 4, 8, 16)
-    capacity_s: float = 2.0
+    capacity_s: float = 1.5
     prefill_prompts: int = 3
     decode_batches: tuple[int, ...] = (1, 4, 8, 16)
 

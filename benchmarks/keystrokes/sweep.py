@@ -35,7 +35,7 @@ from paceline.tokenizer.bpe import Tokenizer
 
 SEED = 7
 UNDISTURBED_KEYS = 12
-NUM_FINALISTS = 3
+NUM_FINALISTS = 4
 
 
 class Tried(msgspec.Struct, kw_only=True):
