@@ -141,6 +141,7 @@ class Drive:
         plan = self.scheduler.plan()
         if plan.chunks:
             _assert_nobody_writes_into_another_s_block(plan.chunks)
+            assert_copies_may_be_made_in_any_order(plan.copies)
             self.executor.copy_blocks(plan.copies)
             logits_RV = self.executor.forward([chunk.rows for chunk in plan.chunks])
             picked = pick([chunk.draw for chunk in plan.chunks], logits_RV)
@@ -161,6 +162,15 @@ class Drive:
                 return
             self.step()
         raise AssertionError("it does not end")
+
+
+def assert_copies_may_be_made_in_any_order(copies: Sequence[tuple[int, int]]) -> None:
+    """An executor may read all sources first, and write in parallel."""
+    written: set[int] = set()
+    for source, destination in copies:
+        assert source not in written, "a copy of a block that is not there yet"
+        assert destination not in written, "two copies into one block"
+        written.add(destination)
 
 
 def _assert_nobody_writes_into_another_s_block(chunks: Sequence[Chunk]) -> None:

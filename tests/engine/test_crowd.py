@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from paceline.engine.sampler import Picked
 from paceline.engine.scheduler import Scheduler
 from paceline.engine.sequence import Lane, Sequence, SessionKey, SubmitOptions
 from paceline.engine.speculation import SpeculationConfig, SpeculationPolicy
-from tests.engine.drive import Recorder
+from tests.engine.drive import Recorder, assert_copies_may_be_made_in_any_order
 from tests.engine.test_scheduler import drive_with, for_tokens
 from tests.engine.tiny import prompt
 
@@ -121,6 +122,31 @@ def test_drafts_leave_room_for_prompts() -> None:
     new = drive.add(prompt(30, seed=50), for_tokens(2), SubmitOptions(user="new"))
     drive.step()
     assert new.tokens, "its whole prompt fits beside four decoding rows"
+
+
+def test_who_is_preempted_before_it_ran_leaves_no_copy_behind() -> None:
+    """A flood is admitted and displaced in one plan; its blocks go to others, who copy into them too."""
+    num_copies = num_displaced = 0
+    for seed in range(100):
+        rng = random.Random(seed)
+        config = SchedulerConfig(max_sequences=3, max_step_tokens=64, prefill_chunk_tokens=32)
+        scheduler = bare_scheduler(config, num_blocks=16)
+        for step in range(30):
+            for i in range(rng.randint(0, 3)):
+                ids = [*range(rng.randint(20, 60)), *rng.choices(range(90, 99), k=3)]
+                options = SubmitOptions(user=rng.choice("aaab"))
+                queued(scheduler, 10 * step + i, ids, options)
+            before = set(scheduler.running)
+            plan = scheduler.plan()
+            assert_copies_may_be_made_in_any_order(plan.copies)
+            num_copies += len(plan.copies)
+            num_displaced += len(before - set(scheduler.running))
+            for chunk in plan.chunks:
+                finish = FinishReason.LENGTH if chunk.sequence.num_output_tokens == 7 else None
+                token = Picked(rng.randrange(90, 99), 0.0, (), finish)
+                scheduler.commit(chunk, [token] if chunk.rows.num_logit_rows else [])
+            scheduler.check()
+    assert num_copies >= 20 and num_displaced >= 20, (num_copies, num_displaced)
 
 
 @pytest.mark.parametrize("is_one_user", [True, False])

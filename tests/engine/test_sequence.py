@@ -51,6 +51,12 @@ def test_unusable_params(params: dict[str, float]) -> None:
         msgspec.convert(params, SamplingParams)
 
 
+@pytest.mark.parametrize(("executor", "device"), [("native", "cuda"), ("cuda", "cpu")])
+def test_an_executor_for_another_device_is_refused(executor: str, device: str) -> None:
+    with pytest.raises(ConfigError, match=device):
+        msgspec.convert({"executor": executor, "device": device}, EngineConfig)
+
+
 @pytest.mark.parametrize(
     "field", [f for f in SchedulerConfig.__struct_fields__ if f != "batch_lane_tokens"]
 )

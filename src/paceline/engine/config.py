@@ -74,5 +74,9 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ConfigError(
                 "engine.num_threads must be at least 1, or null for a choice by load."
             )
+        if (self.executor, self.device) in (("native", "cuda"), ("cuda", "cpu")):
+            raise ConfigError(
+                f"engine.device must not be {self.device} with the {self.executor} executor; set it to auto."
+            )
         if self.executor == "native" and self.dtype != "auto":
             raise ConfigError("engine.dtype must be auto with the native executor (int8 weights).")

@@ -46,8 +46,8 @@ class Chunk(NamedTuple):
 
 
 class StepPlan(NamedTuple):
-    """One step. `copies` are (source, destination) blocks, to be copied before it: no block is the
-    destination of two, or of one and the source of a later one."""
+    """One step. `copies` are (source, destination) blocks, to be copied before it; see
+    Executor.copy_blocks."""
 
     chunks: list[Chunk]
     copies: list[tuple[int, int]]

@@ -68,7 +68,10 @@ class Executor(Protocol):
         ...
 
     def copy_blocks(self, pairs: Items[tuple[int, int]]) -> None:
-        """Copy whole blocks (source, destination), before the next forward."""
+        """Copy whole blocks (source, destination), before the next forward.
+
+        No block is the destination of two, and none is a source after it was a destination.
+        """
         ...
 
     def set_adapter(self, adapter: int, lora: LoraAdapter | None) -> None:
