@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -398,3 +399,37 @@ def test_a_stream_whose_loop_is_gone_is_cancelled() -> None:
         assert len(engine.score([1, 2], [3])) == 1
         engine.close()
         assert engine.num_steps < 80
+
+
+def test_who_was_promised_a_copied_block_by_a_failed_step_starts_over() -> None:
+    """The copy fails; the sequence that had no row in that step yet must not read the block."""
+
+    class FailingCopies(ScriptedExecutor):
+        def copy_blocks(self, pairs: Sequence[tuple[int, int]]) -> None:
+            if self.is_failing:
+                self.is_failing = False
+                raise RuntimeError("injected failure")
+            super().copy_blocks(pairs)
+
+        is_failing = False
+
+    async def main() -> None:
+        executor = FailingCopies(MODEL)
+        config = config_with(max_sequences=8, max_step_tokens=8, prefill_chunk_tokens=8)
+        with held_engine(executor, config) as (engine, start):
+            start.set()
+            await collect(engine.submit(prompt(40), SamplingParams(max_tokens=2)))
+            executor.is_failing = True
+            asks = [[*prompt(37), i] for i in (1, 2)]
+            streams = [engine.submit(ids, SamplingParams(max_tokens=4)) for ids in asks]
+            answers: list[list[int] | None] = []
+            for stream in streams:
+                try:
+                    answers.append([token.token_id for token in await collect(stream)])
+                except StepError:
+                    answers.append(None)
+            assert None in answers
+            for ids, answer in zip(asks, answers, strict=True):
+                assert answer in (None, naive_greedy(MODEL, ids, 4))
+
+    asyncio.run(main())

@@ -317,7 +317,7 @@ class TokenEngine:
         try:
             self._compute(plan, times)
         except Exception as error:
-            self._fail(plan.chunks, error)
+            self._fail(plan, error)
         if self.on_step is not None:
             self.on_step(tuple(chunk.sequence.sequence_id for chunk in plan.chunks))
 
@@ -364,14 +364,21 @@ class TokenEngine:
         self._scheduler.finish(chunk.sequence, FinishReason.ERROR, error)
         return 0
 
-    def _fail(self, chunks: list[Chunk], cause: Exception) -> None:
-        """End the sequences of a failed step. Their blocks are reused; stale rows are never read."""
+    def _fail(self, plan: StepPlan, cause: Exception) -> None:
+        """End the sequences of a failed step. Their blocks are reused; stale rows are never read.
+
+        Others that were promised a copied block in it, which may not be there, start over.
+        """
         error = StepError(f"{type(cause).__name__}: {cause}")
         error.__cause__ = cause
+        copied = {destination for _, destination in plan.copies}
         with self._changed:
-            for chunk in chunks:
+            for chunk in plan.chunks:
                 if chunk.sequence.phase is not Phase.FINISHED:
                     self._scheduler.finish(chunk.sequence, FinishReason.ERROR, error)
+            for sequence in list(self._scheduler.running.values()):
+                if copied.intersection(sequence.block_ids):
+                    self._scheduler.preempt(sequence, is_kept=False)
             self._outbox.flush(self.now_s())
 
     def check(self) -> None:

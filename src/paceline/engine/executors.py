@@ -25,7 +25,7 @@ def open_executor(model: CausalLm, config: EngineConfig) -> Executor:
     `auto` on a CPU is the native executor where it can be built, and says in the log why not elsewhere.
 
     Raises:
-        ConfigError: the cache is too small for a block, or there is no such device.
+        ConfigError: there is no such device, or no memory for the KV cache.
         NativeUnavailableError: native was asked for by name and cannot be had.
     """
     is_cuda = config.executor == "cuda" or (
@@ -42,6 +42,11 @@ def open_executor(model: CausalLm, config: EngineConfig) -> Executor:
         num_blocks = count_blocks(config, model.config, half_block_bytes(model.config))
         try:
             return NativeRunner(model, num_blocks=num_blocks, num_threads=num_threads)
+        except MemoryError as error:
+            raise ConfigError(
+                f"There is no memory for the weights and a KV cache of {config.kv_cache_bytes:,} bytes; "
+                "lower engine.kv_cache_bytes (--kv-cache-mb)."
+            ) from error
         except NativeUnavailableError as error:
             if config.executor == "native":
                 raise

@@ -138,13 +138,14 @@ class LocalGenerator:
         if model_id not in (self._info.model_id, *self._adapters):
             known = tuple(info.model_id for info in self.models)
             raise UnknownModelError(model_id=model_id, known=known)
-        live, typed = self._join(parts, params, model_id)
+        deadline_s = self._deadline_s(params)
+        live, typed = self._join(parts, params, model_id, deadline_s)
         try:
             async with aclosing(live.follow(typed)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except DivergedError:
-            live = self._start(parts, params, model_id)
+            live = self._start(parts, params, model_id, deadline_s)
             async with aclosing(live.follow("")) as chunks:
                 async for chunk in chunks:
                     yield chunk
@@ -156,7 +157,7 @@ class LocalGenerator:
                     self._recents.remember(params.user_id, at.prefix, at.suffix or "", live.text)
 
     def _join(
-        self, parts: PromptParts, params: GenerateParams, model_id: str
+        self, parts: PromptParts, params: GenerateParams, model_id: str, deadline_s: float
     ) -> tuple[LiveText, str]:
         """The running text of the same document, if it writes what was typed since; else a new one."""
         live = self._latest(params, model_id)
@@ -169,18 +170,20 @@ class LocalGenerator:
                 is_alike
                 and typed is not None
                 and live.agrees(typed)
-                and self.engine.extend(live.stream.sequence_id, self._deadline_s(params))
+                and self.engine.extend(live.stream.sequence_id, deadline_s)
             ):
                 return live, typed
-        return self._start(parts, params, model_id), ""
+        return self._start(parts, params, model_id, deadline_s), ""
 
-    def _start(self, parts: PromptParts, params: GenerateParams, model_id: str) -> LiveText:
+    def _start(
+        self, parts: PromptParts, params: GenerateParams, model_id: str, deadline_s: float
+    ) -> LiveText:
         """Submit a new sequence; an older one of the session is superseded."""
         options = SubmitOptions(
             lane=Lane.BATCH if params.lane == "batch" else Lane.INTERACTIVE,
             user=params.user_id,
             session=_session_key(model_id, params),
-            deadline_s=self._deadline_s(params),
+            deadline_s=deadline_s,
             adapter=self._adapters.get(model_id, 0),
         )
         self.engine.refuse_if_full(options)  # before tokenizing, which takes longer
