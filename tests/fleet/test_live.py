@@ -78,6 +78,26 @@ def test_typed_text_that_disagrees_supersedes(typed: str) -> None:
     asyncio.run(main())
 
 
+def test_an_older_request_that_diverges_late_does_not_displace_a_newer_one() -> None:
+    """B joins A and turns out to disagree; C, elsewhere, is the newest and must be answered."""
+
+    async def main() -> None:
+        with scripted_generator(SCRIPT, held_step=1) as (generator, executor):
+            a = asyncio.create_task(text_of(generator.stream(parts(), PARAMS)))
+            await asyncio.to_thread(executor.is_held.wait)
+            b = asyncio.create_task(text_of(generator.stream(parts("~~"), PARAMS)))
+            await asyncio.sleep(0)
+            elsewhere = PromptParts(prefix="class Cursor:\n    ", suffix=SUFFIX)
+            c = asyncio.create_task(text_of(generator.stream(elsewhere, PARAMS)))
+            await asyncio.sleep(0)
+            executor.go.set()
+            assert (await c)[:2] == ("first + second", "length")
+            assert (await b)[:2] == ("", "superseded")
+            await a
+
+    asyncio.run(main())
+
+
 def test_another_place_or_other_parameters_are_not_shared() -> None:
     async def main() -> None:
         with scripted_generator(SCRIPT, held_step=2) as (generator, executor):

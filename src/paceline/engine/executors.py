@@ -15,8 +15,8 @@ from paceline.model.decoder import CausalLm
 
 _LOG = logging.getLogger("paceline.engine")
 
-SPARE_BLOCKS = 1
-"""Beyond one whole window, so that a prompt that departs inside a block can be copied."""
+LEAST_TOKENS = 256
+"""A KV cache that holds less is refused."""
 
 
 def open_executor(model: CausalLm, config: EngineConfig) -> Executor:
@@ -81,9 +81,24 @@ def half_block_bytes(model: ModelConfig) -> int:
 
 
 def count_blocks(config: EngineConfig, model: ModelConfig, block_bytes: int) -> int:
-    """Blocks that the byte budget pays for, at least enough for one whole window.
+    """Blocks that the byte budget pays for. If they hold less than the model's window, the log says so.
 
-    A budget below that is raised to it: an engine that cannot hold one request is of no use.
+    Raises:
+        ConfigError: they hold less than LEAST_TOKENS.
     """
-    least = -(-model.context_tokens // BLOCK_TOKENS) + SPARE_BLOCKS
-    return max(config.kv_cache_bytes // block_bytes, least)
+    num_blocks = config.kv_cache_bytes // block_bytes
+    num_tokens = num_blocks * BLOCK_TOKENS
+    if num_tokens < min(LEAST_TOKENS, model.context_tokens):
+        least_mb = -(-LEAST_TOKENS // BLOCK_TOKENS * block_bytes // 2**20)
+        raise ConfigError(
+            f"A KV cache of {config.kv_cache_bytes:,} bytes holds {num_tokens} tokens of this model, "
+            f"which is too little to complete anything; give it at least {least_mb} MB (--kv-cache-mb)."
+        )
+    if num_tokens < model.context_tokens:
+        _LOG.warning(
+            "The KV cache holds %d tokens, fewer than the model's window of %d: longer prompts are cut "
+            "or refused. A larger cache (--kv-cache-mb) uses the whole window.",
+            num_tokens,
+            model.context_tokens,
+        )
+    return num_blocks

@@ -85,6 +85,9 @@ class LocalGenerator:
         """What computes, in words."""
         self._adapters: dict[str, int] = {}
         self._live: dict[SessionKey, LiveText] = {}
+        self._newest: dict[SessionKey, int] = {}
+        """Number of the newest request of each session."""
+        self._num_requests = 0
         self._recents = Recents()
 
     @classmethod
@@ -139,19 +142,24 @@ class LocalGenerator:
             known = tuple(info.model_id for info in self.models)
             raise UnknownModelError(model_id=model_id, known=known)
         deadline_s = self._deadline_s(params)
+        key = _session_key(model_id, params)
+        number = self._count(key)
         live, typed = self._join(parts, params, model_id, deadline_s)
         try:
             async with aclosing(live.follow(typed)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except DivergedError:
+            if key is not None and self._newest.get(key) != number:
+                yield TextChunk(text="", finish_reason="superseded")
+                return
             live = self._start(parts, params, model_id, deadline_s)
             async with aclosing(live.follow("")) as chunks:
                 async for chunk in chunks:
                     yield chunk
         finally:
             if parts.prompt_ids is None:
-                self._forget(_session_key(model_id, params), live)
+                self._forget(key, live)
                 if params.lane == "interactive":
                     at = live.parts
                     self._recents.remember(params.user_id, at.prefix, at.suffix or "", live.text)
@@ -163,7 +171,8 @@ class LocalGenerator:
         live = self._latest(params, model_id)
         if live is not None:
             live.poll()
-        if live is not None and live.can_be_joined and params.temperature == 0:
+        is_plain = params.temperature == 0 and params.num_top_logprobs is None
+        if live is not None and live.can_be_joined and is_plain:
             typed = live.typed_since(parts, self._tokenizer.decode)
             is_alike = replace(params, **_UNSHARED) == replace(live.params, **_UNSHARED)
             if (
@@ -224,6 +233,16 @@ class LocalGenerator:
         if options.session is not None:
             self._keep(options.session, live)
         return live
+
+    def _count(self, key: SessionKey | None) -> int:
+        """Number a request: one that has to start over must not take the place of a newer one."""
+        self._num_requests += 1
+        if key is not None:
+            self._newest.pop(key, None)
+            self._newest[key] = self._num_requests
+            if len(self._newest) > MAX_SESSIONS:
+                del self._newest[next(iter(self._newest))]
+        return self._num_requests
 
     def _keep(self, key: SessionKey, live: LiveText) -> None:
         self._live.pop(key, None)
