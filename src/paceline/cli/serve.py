@@ -27,7 +27,11 @@ HostOption = Annotated[str, typer.Option(help="Loopback address to listen on.")]
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option(min=1, max=256, help="CPU threads of one step; else as many as cores are free."),
+    typer.Option(
+        min=1,
+        max=256,
+        help="CPU threads of one step; else one for small models, and the free cores for large ones.",
+    ),
 ]
 KvCacheOption = Annotated[
     int | None,

@@ -56,7 +56,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A reader is woken for its first token, for the end, and in between at most this often: waking
     it costs more than a token of a small model. 0 wakes it in every step."""
     num_threads: int | None = None
-    """CPU threads of a forward pass; None takes the cores that are free."""
+    """CPU threads of a forward pass; None: one for small models, else the cores that are free."""
     executor: ExecutorName = "auto"
     """auto: cuda on a GPU; on a CPU native (C++) where it can be built and `dtype` is auto, else torch."""
     device: Device = "auto"

@@ -9,7 +9,7 @@ import torch
 from paceline.core.errors import ConfigError
 from paceline.engine.config import EngineConfig
 from paceline.engine.step import BLOCK_TOKENS, Executor
-from paceline.engine.threads import free_threads
+from paceline.engine.threads import free_threads, most_threads
 from paceline.model.config import ModelConfig
 from paceline.model.decoder import CausalLm
 
@@ -17,6 +17,10 @@ _LOG = logging.getLogger("paceline.engine")
 
 LEAST_TOKENS = 256
 """A KV cache that holds less is refused."""
+SEVERAL_THREADS_PARAMETERS = 300_000_000
+"""From here on the native executor takes all free cores by itself. With 62 M, two threads made a decode
+step 1.9x slower (1.87 -> 3.59 ms) and prefill 1.2x faster (benchmarks/native_steps.py --threads 1 2, a
+virtual machine, where waking a thread takes long); 300 M is where a step is five times as long."""
 
 
 def open_executor(model: CausalLm, config: EngineConfig) -> Executor:
@@ -34,14 +38,18 @@ def open_executor(model: CausalLm, config: EngineConfig) -> Executor:
     )
     if is_cuda:
         return _open_cuda(model, config)
-    num_threads = config.num_threads or free_threads()
+    num_threads = _count_threads(config)
     if config.executor == "native" or (config.executor == "auto" and config.dtype == "auto"):
         from paceline.engine.native.errors import NativeUnavailableError
         from paceline.engine.native.runner import NativeRunner
 
         num_blocks = count_blocks(config, model.config, half_block_bytes(model.config))
         try:
-            return NativeRunner(model, num_blocks=num_blocks, num_threads=num_threads)
+            return NativeRunner(
+                model,
+                num_blocks=num_blocks,
+                num_threads=_native_threads(model, config, num_threads),
+            )
         except MemoryError as error:
             raise ConfigError(
                 f"There is no memory for the weights and a KV cache of {config.kv_cache_bytes:,} bytes; "
@@ -66,9 +74,36 @@ def open_executor(model: CausalLm, config: EngineConfig) -> Executor:
     )
 
 
+def _count_threads(config: EngineConfig) -> int:
+    if config.num_threads is None:
+        return free_threads()
+    most = most_threads()
+    if config.num_threads > most:
+        _LOG.warning(
+            "%d threads were asked for (--threads, engine.num_threads) but this process may use %d core%s, "
+            "and more threads than cores make every step slower: using %d.",
+            config.num_threads,
+            most,
+            "s" * (most > 1),
+            most,
+        )
+    return min(config.num_threads, most)
+
+
+def _native_threads(model: CausalLm, config: EngineConfig, num_threads: int) -> int:
+    """One thread for a small model, unless more were asked for: waking the others costs more than they do."""
+    is_small = model.config.num_parameters < SEVERAL_THREADS_PARAMETERS
+    return 1 if config.num_threads is None and is_small else num_threads
+
+
 def _open_cuda(model: CausalLm, config: EngineConfig) -> Executor:
     if not torch.cuda.is_available():
-        raise ConfigError("There is no CUDA device here; set engine.device to cpu or auto.")
+        fix = (
+            "use --executor auto (engine.executor = auto)"
+            if config.executor == "cuda"
+            else "set engine.device to auto"
+        )
+        raise ConfigError(f"There is no CUDA device here; {fix}.")
     from paceline.engine.cuda.runner import CudaRunner
 
     num_blocks = count_blocks(config, model.config, half_block_bytes(model.config))

@@ -6,6 +6,7 @@ that was descheduled (2 threads were 2.3x slower than 1 on a busy machine; share
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -39,6 +40,11 @@ def quota_cores() -> float:
         return float("inf") if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError):
         return float("inf")
+
+
+def most_threads() -> int:
+    """Threads that can run at once: logical cores of this process, as far as its quota goes."""
+    return max(1, math.ceil(min(len(available_cores()), quota_cores())))
 
 
 def free_threads() -> int:
