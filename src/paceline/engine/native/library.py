@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
+import sys
 from enum import IntEnum
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from paceline.engine.native.build import build_library
+from paceline.engine.native.build import build_library, open_verified
 from paceline.engine.native.errors import NativeUnavailableError
 
 GROUP = 64
@@ -114,22 +116,35 @@ def load_library(target: str | None = None) -> ctypes.CDLL:
 
 
 def open_library(path: Path) -> ctypes.CDLL:
-    """Load and check one shared library.
+    """Load and check one shared library, as `build_library` returns it.
 
     Raises:
-        NativeUnavailableError: it cannot be loaded or computes wrongly.
+        NativeUnavailableError: it is damaged, cannot be loaded or computes wrongly.
     """
     try:
-        library = ctypes.CDLL(str(path))
+        library = _load(path)
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(library, name)
             function.restype, function.argtypes = result, list(arguments)
     except (OSError, AttributeError) as cause:
         raise NativeUnavailableError(
-            f"{path} cannot be loaded ({cause}); delete that folder and start again."
+            f"{path} cannot be loaded ({cause}); delete it and start again."
         ) from cause
     _check(library, path)
     return library
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    """Load the very bytes that were verified, even if the file is exchanged meanwhile.
+
+    The descriptor stays open: the loader takes a name it has seen for the library it knows by it.
+    """
+    handle = open_verified(path)
+    try:
+        return ctypes.CDLL(f"/proc/self/fd/{handle}" if sys.platform == "linux" else str(path))
+    except OSError:
+        os.close(handle)
+        raise
 
 
 def linear(library: ctypes.CDLL, weight_NK: Tensor, x_RK: Tensor) -> tuple[Tensor, Tensor]:
