@@ -129,6 +129,31 @@ def test_scripted_calls_give_exact_figures() -> None:
     assert count_and_sum(figures, "vllm:iteration_tokens_total") == (4, 24)
 
 
+def test_all_memory_is_free_before_the_first_step() -> None:
+    observer = EngineObserver("m", num_blocks=7, block_bytes=1000)
+    figures = read(observer)
+    assert value(figures, "paceline_kv_bytes", state="free") == 7000
+    assert value(figures, "paceline_kv_bytes", state="used") == 0
+    assert value(figures, "vllm:kv_cache_usage_perc") == 0
+
+
+@pytest.mark.parametrize("is_step_first", [True, False])
+def test_no_request_is_shorter_than_its_parts(is_step_first: bool) -> None:
+    """The engine notices a finish within the step, before the end of it."""
+    observer = EngineObserver("m")
+    observer.queued(1, lane="interactive", prompt_tokens=1, now_s=0.0)
+    observer.admitted(1, cached_tokens=0, now_s=0.0)
+    last = step_of(1, 0.0, (1, 0, 1, 0, 1))
+    if is_step_first:
+        observer.step(last)
+    observer.finished(1, reason="stop", output_tokens=1, wasted_tokens=0, now_s=0.009)
+    if not is_step_first:
+        observer.step(last)
+    figures = read(observer)
+    for name in ("e2e_request_latency", "request_inference_time"):
+        assert count_and_sum(figures, f"vllm:{name}_seconds", lane="interactive") == (1, 0.01)
+
+
 def test_times_of_requests() -> None:
     observer = EngineObserver("m")
     play(observer)
@@ -137,7 +162,7 @@ def test_times_of_requests() -> None:
         "vllm:time_to_first_token_seconds": (1, 0.12),
         "vllm:inter_token_latency_seconds": (2, 0.02),
         "vllm:request_time_per_output_token_seconds": (1, 0.005),
-        "vllm:e2e_request_latency_seconds": (1, 0.139),
+        "vllm:e2e_request_latency_seconds": (1, 0.14),
         "vllm:request_queue_time_seconds": (1, 0.1),
         "vllm:request_prefill_time_seconds": (1, 0.02),
         "vllm:request_decode_time_seconds": (1, 0.02),

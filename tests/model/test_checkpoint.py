@@ -88,6 +88,7 @@ def test_damaged_files_are_named(folder: Path, name: str, damage: Any, message: 
         ({"intermediate_size": -5}, "intermediate_size is -5"),
         ({"hidden_size": 16.5}, "hidden_size is 16.5"),
         ({"max_position_embeddings": 1 << 40}, "max_position_embeddings is 1099511627776"),
+        ({"max_position_embeddings": 10**9}, "is 1000000000; supported are at most 4194304"),
         ({"num_key_value_heads": 3}, "num_kv_heads"),
         ({"head_dim": 7}, "head_dim must be even"),
         ({"rms_norm_eps": 0}, "rms_norm_eps is 0"),

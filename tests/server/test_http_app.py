@@ -183,6 +183,17 @@ def test_overload_says_when_to_come_back(ms: int, seconds: str) -> None:
     response = client_of(failing(error)).post("/v1/completions", json=body)
     assert (response.status_code, response.headers["retry-after"]) == (429, seconds)
     assert error_of(response)["type"] == "server_error"  # the same request may succeed later
+    assert f"retry after {seconds} s" in error_of(response)["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/infill"])
+def test_a_million_stop_strings_are_refused_at_once(path: str) -> None:
+    body = b'{"input_prefix": "a", "prompt": "a", "stop": [%s"x"]}' % (b'"x",' * 1_000_000)
+    generator = FakeGenerator()
+    response = client_of(generator).post(path, content=body, headers=JSON)
+    assert response.status_code == 400
+    assert error_of(response)["param"] == "stop"
+    assert generator.calls == []
 
 
 @pytest.mark.parametrize("field", ["stop", "input_extra", "response_fields", "prompt"])

@@ -167,13 +167,22 @@ def test_stream_of_nothing_is_one_event() -> None:
         ("mode", "whole_file"), ("input_extra", [{"text": 5}]), ("stop", "x"), ("temperature", 9),
         ("response_fields", "content"), ("input_extra", "x"), ("top_k", "x"), ("top_p", 1.5),
         ("min_p", -0.1), ("t_max_predict_ms", "x"), ("session_id", 5), ("session_id", "s" * 257),
-        ("document_id", "d"),
+        ("document_id", "d"), ("stop", ["x"] * 33), ("stop", ["x" * 257]), ("response_fields", ["a"] * 65),
+        ("response_fields", ["a" * 257]), ("input_extra", [{"text": "x"}] * 513),
     ],
 )  # fmt: skip
 def test_wrong_types_are_refused_by_name(field: str, value: object) -> None:
     response = client_of(FakeGenerator()).post("/infill", json={"input_prefix": "x", field: value})
     assert response.status_code == 400
     assert error_of(response)["param"].split(".")[0] == field
+
+
+def test_as_many_as_allowed() -> None:
+    body = {"input_prefix": "x", "stop": ["#" * 256] * 32, "input_extra": [{"text": "y"}] * 512}
+    generator = FakeGenerator()
+    reply = client_of(generator).post("/infill", json=body | {"response_fields": ["stop"] * 64})
+    assert reply.json() == {"stop": True}
+    assert len(generator.calls[0].params.stop) == 32
 
 
 def test_empty_document_and_unknown_model() -> None:

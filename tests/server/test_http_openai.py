@@ -249,7 +249,9 @@ def test_models_are_listed_and_found() -> None:
         ("prompt", [[1], [2]]), ("prompt", [1, "a"]), ("prompt", [1.5]), ("prompt", None),
         ("max_tokens", 0), ("max_tokens", "many"), ("temperature", 3), ("temperature", -0.1),
         ("prompt", 5), ("prompt", ["a", "b"]), ("prompt", []), ("suffix", 1),
-        ("stop", list("abcde")), ("stop", 1), ("stream", "perhaps"), ("seed", 2**64),
+        ("stop", list("abcde")), ("stop", 1), ("stop", "x" * 257), ("stop", ["a", "x" * 257]),
+        ("prompt", [1] * 300 + [1.5]), ("prompt", [1] * 300 + [-1]), ("stream", "perhaps"),
+        ("seed", 2**64),
         ("stream_options", "usage"), ("model", 1),
     ],
 )  # fmt: skip
@@ -261,6 +263,21 @@ def test_what_is_not_supported_is_refused_by_name(field: str, value: object) -> 
     assert error["param"].split(".")[0] == field
     assert error["message"].startswith(f"Field '{error['param']}':")
     assert generator.calls == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [([], "list is empty"), ([[]], "ids is empty"), (["a", "b"], "one prompt in each request")],
+)
+def test_what_is_wrong_with_a_list_is_said(prompt: list[Any], reason: str) -> None:
+    response = client_of(FakeGenerator()).post("/v1/completions", json={"prompt": prompt})
+    assert reason in error_of(response)["message"]
+
+
+def test_more_ids_than_fit_are_refused_without_looking_at_them() -> None:
+    body = {"prompt": [1] * 1024 + ["not an id"]}
+    response = client_of(FakeGenerator()).post("/v1/completions", json=body)
+    assert error_of(response)["code"] == "context_length_exceeded"
 
 
 def test_a_hopeless_prompt_is_refused_before_any_work() -> None:

@@ -117,5 +117,10 @@ class OverloadedError(PacelineError):
     http_status = 429
 
     def __init__(self, *, queued: int, retry_after_ms: int) -> None:
-        super().__init__(f"{queued} requests are queued; retry after {retry_after_ms} ms.")
         self.queued, self.retry_after_ms = queued, retry_after_ms
+        super().__init__(f"{queued} requests are queued; retry after {self.retry_after_s} s.")
+
+    @property
+    def retry_after_s(self) -> int:
+        """Whole seconds, rounded up, 1 or more: as HTTP's Retry-After says it."""
+        return max(1, -(-self.retry_after_ms // 1000))

@@ -24,6 +24,7 @@ def open_observer(model_id: str, config: ModelConfig, executor: Executor) -> Eng
         DecoderShape.of(config),
         precision=precision,
         peaks=_peaks(executor),
+        num_blocks=executor.num_blocks,
         block_bytes=executor.block_bytes,
     )
 

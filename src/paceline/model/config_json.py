@@ -32,6 +32,8 @@ _TIED_BY_DEFAULT: frozenset[Family] = frozenset({"starcoder2"})
 _IMPLIED_WINDOW: dict[Family, int | None] = {"mistral": 4096}
 """`sliding_window` of a config.json that does not have the field."""
 _MANY = 1 << 31
+MAX_CONTEXT_TOKENS = 1 << 22
+"""Each position is a row of the RoPE tables. No published model comes near; a slip of the pen does."""
 
 
 class _Fields:
@@ -112,7 +114,7 @@ def read_model_config(folder: Path) -> ModelConfig:
             num_kv_heads=fields.count("num_key_value_heads", num_heads),
             head_dim=_head_dim(fields, family, hidden_size, num_heads),
             ffn_size=fields.count("intermediate_size"),
-            context_tokens=fields.count("max_position_embeddings"),
+            context_tokens=_context_tokens(fields),
             rope_theta=_rope_theta(fields),
             rope_scaling=_rope_scaling(fields),
             norm_eps=fields.number("norm_epsilon", 1e-5)
@@ -238,6 +240,13 @@ def _head_dim(fields: _Fields, family: Family, hidden_size: int, num_heads: int)
         fields.refuse("num_attention_heads", f"it must divide hidden_size, which is {hidden_size}")
     implied = 128 if family == "qwen3" else hidden_size // num_heads
     return fields.count("head_dim", implied)
+
+
+def _context_tokens(fields: _Fields) -> int:
+    count = fields.count("max_position_embeddings")
+    if count > MAX_CONTEXT_TOKENS:
+        fields.refuse("max_position_embeddings", f"supported are at most {MAX_CONTEXT_TOKENS}")
+    return count
 
 
 def _end_ids(fields: _Fields) -> list[int]:

@@ -20,7 +20,7 @@ from paceline.server.dialects.openai import create_openai_router
 from paceline.server.docs_page import render_docs
 from paceline.server.errors import install_error_handlers
 from paceline.server.metrics import create_metrics_router
-from paceline.server.middleware import BodyLimit, LoopbackHost, RequestLog
+from paceline.server.middleware import BodyLimit, Farewell, LoopbackHost, RequestLog
 from paceline.server.playground.page import create_playground_router
 
 DESCRIPTION = (
@@ -68,5 +68,6 @@ def create_app(generator: TextGenerator, service: Service) -> FastAPI:
     install_error_handlers(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(LoopbackHost)
+    app.add_middleware(Farewell)
     app.add_middleware(RequestLog)  # the last one added sees the request first
     return app

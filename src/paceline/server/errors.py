@@ -6,7 +6,6 @@ repeats what the client sent: that may be somebody's code.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from typing import Any, cast
@@ -36,6 +35,9 @@ HTTP_SENTENCES = {
     "There was an error parsing the body": "The body cannot be read; send JSON in UTF-8.",
 }
 """What the framework says, and what we say instead."""
+
+RESTART_S = 1
+"""What Retry-After says when the server stops: whoever starts it again needs longer than that."""
 
 CLIENT_GONE_STATUS = 499
 """For the log only: nobody is left to read it."""
@@ -86,8 +88,18 @@ def response_for(error: PacelineError) -> JSONResponse:
     """
     headers: dict[str, str] = {}
     if isinstance(error, OverloadedError):
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_ms / 1000)))
+        headers["Retry-After"] = str(error.retry_after_s)
     return error_response(error.http_status, str(error), code=code_of(error), headers=headers)
+
+
+def stopping_response() -> JSONResponse:
+    """What a request gets that the end of the server cuts off."""
+    return error_response(
+        503,
+        "The server is stopping before the answer is ready; send the request again once it runs.",
+        code="stopping",
+        headers={"Retry-After": str(RESTART_S)},
+    )
 
 
 def code_of(error: PacelineError) -> str:

@@ -26,9 +26,12 @@ CodeText = Annotated[str, BeforeValidator(_replace_if_text)]
 MAX_SEED = 2**63 - 1
 MAX_NAME_CHARS = 256
 MAX_TOP_K = 2**31 - 1
+MAX_STOP_CHARS = 256
+"""Of each stop string: every one is looked for in every token that is written."""
 
 NameText = Annotated[CodeText, Field(max_length=MAX_NAME_CHARS)]
 """A name that the client made up; it is compared, never looked into."""
+StopText = Annotated[CodeText, Field(max_length=MAX_STOP_CHARS)]
 TopK = Annotated[int, Field(le=MAX_TOP_K)]
 """Zero and less allow all, as vLLM and llama.cpp have it."""
 TopP = Annotated[float, Field(gt=0, le=1)]

@@ -1,4 +1,5 @@
-"""What every request passes before a route sees it: the log line, the Host check, the size limit.
+"""What every request passes before a route sees it: the log line, the server's end, the Host check, the
+size limit.
 
 Plain ASGI, so that streams and disconnects pass through untouched.
 """
@@ -15,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from paceline.server.errors import CLIENT_GONE_STATUS, error_response
+from paceline.server.errors import CLIENT_GONE_STATUS, error_response, stopping_response
 
 log = logging.getLogger("paceline.server")
 
@@ -70,6 +71,34 @@ class RequestLog:
                 (time.perf_counter() - started) * 1000,
                 "" if tokens is None else f" {tokens} tokens",
             )
+
+
+class Farewell:
+    """Answer 503 to a request that is cancelled: uvicorn does that for one reason, that the server ends.
+
+    A reply that has begun ends where it is, if its response does not know better (SseResponse does).
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; its task is not cancelled, but ends."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        is_started = False
+
+        async def note_start(message: Message) -> None:
+            nonlocal is_started
+            await send(message)
+            is_started = True
+
+        try:
+            await self.app(scope, receive, note_start)
+        except asyncio.CancelledError:
+            if not is_started:
+                await stopping_response()(scope, receive, send)
 
 
 class LoopbackHost:

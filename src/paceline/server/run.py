@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import signal
@@ -15,9 +16,12 @@ from fastapi import FastAPI
 
 from paceline.core.errors import ConfigError, PortInUseError
 from paceline.server.middleware import is_loopback
+from paceline.server.streaming import FAREWELL_S
 
 SHUTDOWN_S = 2
-"""Running requests get this long to finish after Ctrl+C."""
+"""Running requests get this long to finish after Ctrl+C; then they are told that the server stops."""
+UNWIND_S = 2 * FAREWELL_S
+"""So long, at most, do they take to say it: the engine's work is cancelled first."""
 SWITCH_INTERVAL_S = 0.0005
 """The event loop and the engine's thread share Python's lock: one that wants it waits for this long, at
 most, while the other computes. Python's own 5 ms is half of a short completion."""
@@ -61,6 +65,25 @@ def stop_cleanly_on_signals() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
+class _Server(uvicorn.Server):
+    """Uvicorn's server, but requests that its end cancels still get their answer, and it logs one line
+    for all of them.
+
+    Not told apart, as uvicorn offers no means: a client that closed its side for writing only (to uvicorn
+    it has left), and one that never reads (it keeps its connection; there is no timeout for writing).
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Wait for cancelled requests: the event loop's end would cancel them a second time."""
+        await super().shutdown(sockets)
+        if self.server_state.tasks and not self.force_exit:
+            await asyncio.wait(tuple(self.server_state.tasks), timeout=UNWIND_S)
+
+    def is_worth_logging(self, record: logging.LogRecord) -> bool:
+        """For uvicorn's log: a reply that ends early says nothing new once the server stops."""
+        return not (self.should_exit and str(record.msg).startswith("ASGI callable returned"))
+
+
 def serve(app: FastAPI, listener: socket.socket) -> None:
     """Serve `app` until a signal; running requests may finish. Never returns before.
 
@@ -72,4 +95,10 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
     config = uvicorn.Config(
         app, log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_S
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    server = _Server(config)
+    log = logging.getLogger("uvicorn.error")
+    log.addFilter(server.is_worth_logging)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        log.removeFilter(server.is_worth_logging)

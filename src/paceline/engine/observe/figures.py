@@ -49,9 +49,12 @@ class Figures:
         shape: DecoderShape | None,
         precision: Precision,
         peaks: Peaks | None,
+        *,
+        num_blocks: int,
         block_bytes: int,
     ) -> None:
-        self._shape, self._peaks, self._block_bytes = shape, peaks, block_bytes
+        self._shape, self._peaks = shape, peaks
+        self._num_blocks, self._block_bytes = num_blocks, block_bytes
         self.prompt_tokens = self.generation_tokens = self.preemptions = 0
         self.cache_queries = self.cache_hits = 0
         self.drafts = self.draft_tokens = self.accepted_tokens = self.batch_lane_rows = 0
@@ -98,9 +101,10 @@ class Figures:
         ]
 
     def _memory(self, base: Labels, *, is_idle: bool) -> list[Family]:
-        """As of the last step; when nothing runs nothing is held, whatever that step said."""
+        """As of the last step; when nothing runs nothing is held, whatever that step said. Before the first
+        step all is free."""
         last = self.last_step
-        total = last.num_blocks if last else 0
+        total = last.num_blocks if last else self._num_blocks
         used = last.used_blocks if last and not is_idle else 0
         cached = last.cached_blocks if last else 0
         blocks = {"used": used, "cached": cached, "free": max(total - used - cached, 0)}

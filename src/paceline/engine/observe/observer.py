@@ -56,7 +56,7 @@ class EngineObserver:
         shape: of the model, for operations and bytes of a step; None leaves those figures out.
         precision: bytes of a weight and of a number in the KV cache.
         peaks: of the device; None leaves shares of the peak out.
-        block_bytes: memory of one KV block.
+        num_blocks, block_bytes: blocks of the KV cache, and the memory of one.
         trace: how much is kept for traces.
 
     Raises:
@@ -70,13 +70,16 @@ class EngineObserver:
         *,
         precision: Precision | None = None,
         peaks: Peaks | None = None,
+        num_blocks: int = 0,
         block_bytes: int = 0,
         trace: TraceConfig | None = None,
     ) -> None:
         check_peaks(peaks)
         self.model_name = model_name
         self._lock = Lock()
-        self._figures = Figures(shape, precision or Precision(), peaks, block_bytes)
+        self._figures = Figures(
+            shape, precision or Precision(), peaks, num_blocks=num_blocks, block_bytes=block_bytes
+        )
         self._ring = TraceRing(trace or TraceConfig())
         self._requests: dict[int, _Request] = {}
         self._set_aside: dict[int, _Request] = {}
@@ -193,7 +196,9 @@ class EngineObserver:
         if request.reason not in ANSWERED:
             return
         lane, admitted_s, first_s = request.lane, request.admitted_s, request.first_token_s
-        lane.latency.observe(request.finished_s - request.queued_s)
+        # A finish is noticed within its step, whose tokens count as written at its end.
+        end_s = max(request.finished_s, request.last_token_s)
+        lane.latency.observe(end_s - request.queued_s)
         lane.prompt_tokens.observe(request.prompt_tokens)
         lane.output_tokens.observe(request.num_tokens)
         if admitted_s is None:

@@ -30,6 +30,7 @@ from paceline.server.fields import (
     CodeText,
     MinP,
     NameText,
+    StopText,
     TopK,
     TopP,
     require_session,
@@ -48,7 +49,10 @@ STOP_TYPES: dict[FinishReason, str] = {
 """llama.cpp's words; `none` is its word for an answer that did not come to an end."""
 
 
-Texts = Annotated[list[CodeText], Field(fail_fast=True)]
+MAX_STOP_STRINGS = 32
+MAX_EXTRAS = 512
+"""llama.vim keeps 16 chunks, and 64 at most."""
+MAX_RESPONSE_FIELDS = 64
 
 
 class ExtraText(BaseModel):
@@ -79,8 +83,8 @@ class InfillRequest(BaseModel):
     input_prefix: CodeText = Field("", description="Text before the cursor's line.")
     input_suffix: CodeText = Field("", description="Text after the cursor.")
     prompt: CodeText = Field("", description="Text between `input_prefix` and the cursor.")
-    input_extra: Annotated[list[ExtraText], Field(fail_fast=True)] = Field(
-        [], description="Pieces of other files, best first."
+    input_extra: Annotated[list[ExtraText], Field(max_length=MAX_EXTRAS, fail_fast=True)] = Field(
+        [], description=f"Up to {MAX_EXTRAS} pieces of other files, best first."
     )
     n_predict: int | None = Field(
         None, description="Most tokens; 0 only warms the cache; negative or absent: the mode's own."
@@ -103,7 +107,12 @@ class InfillRequest(BaseModel):
         None,
         description="Smallest share of the most probable one's; read if temperature is above 0.",
     )
-    stop: Texts | None = Field(None, description="The completion ends before any of these.")
+    stop: Annotated[list[StopText], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)] | None = (
+        Field(
+            None,
+            description=f"Up to {MAX_STOP_STRINGS} strings; the completion ends before any of them.",
+        )
+    )
     stream: bool | None = Field(False, description="Send server-sent events.")
     t_max_predict_ms: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
         None,
@@ -114,8 +123,12 @@ class InfillRequest(BaseModel):
         description="Ours: this editor; its newest request for a document supersedes older ones.",
     )
     document_id: NameText | None = Field(None, description="Ours: which document of the session.")
-    response_fields: Texts | None = Field(
-        None, description="Only these fields; `timings/prompt_n` is that one inside `timings`."
+    response_fields: (
+        Annotated[list[NameText], Field(max_length=MAX_RESPONSE_FIELDS, fail_fast=True)] | None
+    ) = Field(
+        None,
+        description=f"Only these fields, up to {MAX_RESPONSE_FIELDS}; `timings/prompt_n` is that one "
+        "inside `timings`.",
     )
     model: str | None = Field(None, description="A name from GET /v1/models; empty: the default.")
 
@@ -255,7 +268,7 @@ def create_llama_router(service: Service) -> APIRouter:
         request.state.num_tokens = completion.num_tokens
         reply = to_reply(completion).model_dump()
         if body.stream:
-            return SseResponse(_events(reply, body.response_fields), _nothing)
+            return SseResponse(_events(reply, body.response_fields))
         return JSONResponse(select_fields(reply, body.response_fields))
 
     return router
@@ -270,7 +283,3 @@ async def _events(reply: dict[str, Any], fields: list[str] | None) -> AsyncGener
 
 def _compact(reply: dict[str, Any], fields: list[str] | None) -> str:
     return json.dumps(select_fields(reply, fields), ensure_ascii=False, separators=(",", ":"))
-
-
-async def _nothing() -> None:
-    return None

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from msgspec.structs import replace
 
@@ -41,6 +42,7 @@ from paceline.server.dialects.openai_types import (
     ModelList,
     StopReason,
     Usage,
+    require_ids,
 )
 from paceline.server.errors import ErrorBody, response_for
 from paceline.server.fields import to_session, to_top_k
@@ -161,6 +163,15 @@ def refuse_hopeless(parts: PromptParts, params: GenerateParams, info: ModelInfo)
         )
 
 
+def _require_ids(prompt_ids: Sequence[object]) -> None:
+    """Refuse what is no id, as the request's own checks refuse it."""
+    try:
+        require_ids(prompt_ids)
+    except ValueError as cause:
+        problem = {"type": "value_error", "loc": ("body", "prompt"), "msg": str(cause)}
+        raise RequestValidationError([problem]) from cause
+
+
 def to_finish_reason(reason: FinishReason) -> tuple[Literal["stop", "length"], StopReason]:
     """OpenAI knows two reasons: the model ended, or something else did. The second item says what."""
     if reason in ("stop", "length"):
@@ -191,6 +202,7 @@ def create_openai_router(generator: TextGenerator) -> APIRouter:
         parts, params = to_generate(body)
         info = _find(generator, body.model)
         refuse_hopeless(parts, params[0], info)
+        _require_ids(parts.prompt_ids or ())
         stream = merge_streams(
             [generator.stream(parts, each, model_id=info.model_id) for each in params]
         )
@@ -252,13 +264,14 @@ async def _start_events(
     except BaseException:
         await close()
         raise
-    return SseResponse(_events(first, stream, answer, is_usage_sent), close)
+    events = _events(first, stream, answer, is_usage_sent)
+    return SseResponse(events, close, end="[DONE]")
 
 
 async def _events(
     first: tuple[int, TextChunk] | None, stream: _Chunks, answer: _Answer, is_usage_sent: bool
 ) -> AsyncGenerator[str, None]:
-    """Yield the data of each event."""
+    """Yield the data of each event but the last, `[DONE]`."""
     item = first
     try:
         while item is not None:
@@ -272,4 +285,3 @@ async def _events(
     else:
         if is_usage_sent:
             yield answer.reply([], answer.usage).model_dump_json()
-    yield "[DONE]"

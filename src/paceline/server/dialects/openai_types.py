@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
@@ -15,6 +16,7 @@ from pydantic import (
 
 from paceline.server.fields import (
     MAX_SEED,
+    MAX_STOP_CHARS,
     CodeText,
     MinP,
     NameText,
@@ -27,6 +29,8 @@ from paceline.server.fields import (
 MAX_STOP_STRINGS = 4
 MAX_CHOICES = 8
 MAX_LOGPROBS = 5
+NUM_IDS_CHECKED_AT_ONCE = 256
+"""The others are looked at when it is known that so many can fit: `require_ids`."""
 UNSUPPORTED: dict[str, tuple[object, ...]] = {
     "best_of": (1,),
     "echo": (False,),
@@ -40,13 +44,17 @@ UNSUPPORTED: dict[str, tuple[object, ...]] = {
 def parse_prompt(value: object) -> str | tuple[int, ...]:
     """One text, or one list of token ids, either bare or as the only item of a list.
 
+    Only the first ids are checked; the rest of a long list is up to `require_ids`.
+
     By hand, because pydantic would try millions of ids as texts first and keep an error for each.
     """
     item = value
     if isinstance(value, list):
         items = cast("list[object]", value)
+        if not items:
+            raise ValueError("the list is empty; send a text or token ids")
         kinds = {type(each) for each in items[:2]}
-        if kinds and kinds.isdisjoint({str, list}):
+        if kinds.isdisjoint({str, list}):
             return _parse_ids(items)
         if len(items) != 1:
             raise ValueError("send one prompt in each request")
@@ -60,10 +68,15 @@ def parse_prompt(value: object) -> str | tuple[int, ...]:
 
 def _parse_ids(items: list[object]) -> tuple[int, ...]:
     if not items:
-        raise ValueError("the list of token ids is empty")
+        raise ValueError("the list of token ids is empty; send at least one")
+    require_ids(items[:NUM_IDS_CHECKED_AT_ONCE])
+    return tuple(cast("list[int]", items))
+
+
+def require_ids(items: Sequence[object]) -> None:
+    """Raise ValueError unless all items are whole numbers, 0 or more. 60 ns an item."""
     if not all(type(item) is int and item >= 0 for item in items):
         raise ValueError("token ids must be whole numbers, 0 or more")
-    return tuple(cast("list[int]", items))
 
 
 StopReason = Literal["superseded", "deadline", "cancelled"] | None
@@ -172,12 +185,17 @@ class CompletionRequest(BaseModel):
             raise ValueError("must not be less than n; leave it out")
         return value
 
-    @field_validator("stop")
+    @field_validator("stop", mode="before")
     @classmethod
-    def _limit_stop(cls, value: str | list[str] | None) -> str | list[str] | None:
-        if isinstance(value, list) and len(value) > MAX_STOP_STRINGS:
+    def _limit_stop(cls, value: object) -> object:
+        texts: list[object] = [value]
+        if isinstance(value, list):
+            texts = cast("list[object]", value)
+        if len(texts) > MAX_STOP_STRINGS:
             raise ValueError(f"at most {MAX_STOP_STRINGS} stop strings are allowed")
-        return value
+        if any(isinstance(text, str) and len(text) > MAX_STOP_CHARS for text in texts):
+            raise ValueError(f"a stop string may have at most {MAX_STOP_CHARS} characters")
+        return cast("object", value)
 
 
 class Logprobs(BaseModel):
