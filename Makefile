@@ -60,9 +60,10 @@ format: .venv/dev.stamp ## rewrite the code as `check` wants it
 	.venv/bin/ruff check --fix-only
 	.venv/bin/ruff format
 
-bench: .venv/dev.stamp ## run every benchmarks/*.py
+bench: .venv/dev.stamp ## run every benchmarks/*.py, keystrokes.py in its quick form
 	@set -e; found=; for file in benchmarks/*.py; do \
-	  if [ -f "$$file" ]; then found=yes; echo "== $$file"; $(venv_python) "$$file"; fi; \
+	  if [ -f "$$file" ]; then found=yes; echo "== $$file"; \
+	    quick=; [ "$$file" != benchmarks/keystrokes.py ] || quick=--quick; $(venv_python) "$$file" $$quick; fi; \
 	done; [ -n "$$found" ] || echo "There are no benchmarks yet (benchmarks/*.py)."
 
 clean: ## remove caches and build output (rm -rf .venv removes the environment too)
