@@ -85,15 +85,11 @@ def test_settings_left_out_are_the_engine_s() -> None:
 
 
 def test_serving_hands_the_lock_over_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    class NoServer:
-        def __init__(self, config: object) -> None:
-            pass
-
-        def run(self, sockets: object) -> None:
-            seen.append(sys.getswitchinterval())
+    def note(server: object, sockets: object) -> None:
+        seen.append(sys.getswitchinterval())
 
     seen: list[float] = []
-    monkeypatch.setattr(run.uvicorn, "Server", NoServer)
+    monkeypatch.setattr(run.uvicorn.Server, "run", note)
     before = sys.getswitchinterval()
     try:
         with run.bind("127.0.0.1", 0) as listener:
