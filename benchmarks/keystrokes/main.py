@@ -94,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = parse_arguments(arguments)
     command = shlex.join(["python", "benchmarks/keystrokes.py", *(arguments or sys.argv[1:])])
+    for place in (ROOT, Path.home()):  # a record names no path of this machine
+        command = command.replace(f"{place}/", "")
     started_s = time.monotonic()
     options.work.mkdir(parents=True, exist_ok=True)
     names = [] if options.quick else [name for name in options.peers.split(",") if name]
