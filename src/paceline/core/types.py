@@ -20,7 +20,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     text: str
-    language: str = "python"
+    language: str = ""
+    """Name of its language, as editors say it; empty: by the path's ending (syntax/languages.py)."""
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +53,8 @@ class Snippet(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     text: str
+    origin: str = ""
+    """Which source brought it: open_document, recent_edit, import, ... (prompt/context); for traces."""
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +65,10 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     logprob: float = 0.0
     """Sum of the natural log-probabilities of the tokens."""
     finish_reason: str = "stop"
+    num_replaced_chars: int = 0
+    """Characters right after the cursor, on its line, that the text takes the place of."""
+    flags: tuple[str, ...] = ()
+    """What is doubtful about it, for the gate and the trace: `unknown_name:frobnicate`. Sorted, each once."""
 
 
 class Drop(msgspec.Struct, frozen=True):

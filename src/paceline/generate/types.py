@@ -108,6 +108,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     created_at_s: int = 0
     license: str = ""
+    languages: tuple[str, ...] = ()
+    """Names of the languages that it was trained on; empty: not known, so none is declined."""
 
 
 class TextGenerator(Protocol):

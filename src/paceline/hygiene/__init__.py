@@ -1,0 +1,1 @@
+"""What must not leave a file or enter one: secrets, personal data, paths that are off limits."""

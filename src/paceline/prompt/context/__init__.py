@@ -1,0 +1,1 @@
+"""Which text from elsewhere a prompt gets to see: sources, ranking, budgets, and what never enters."""
