@@ -5,8 +5,9 @@
 
 A prefix cache compares prompts from their beginning, so a far end that moves by a token with every
 keystroke makes it useless. The cut is chosen by content, not by count: of the possible line starts,
-the one whose hash (of the line and the next) is least. It stays the least until it is pushed out of
-the range or a smaller one enters, whatever else changes and wherever the client's own window starts.
+the one where the largest unit begins (a whole definition before a statement), and of equals the one
+whose hash (of the line and the next) is least. It stays the least until it is pushed out of the range
+or a smaller one enters, whatever else changes and wherever the client's own window starts.
 
 Sizes are taken at the start of the line that is being typed, plus that line in whole quanta: the number
 of its ids goes up and down with each keystroke, and a range that moved back and forth with it would
@@ -17,12 +18,14 @@ Source: content-defined chunking, as in Muthitacharoen et al. 2001 (LBFS), by th
 
 from __future__ import annotations
 
+import re
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache, partial
 from typing import NamedTuple
 
+from paceline.prompt.characters import border_after, border_before
 from paceline.tokenizer.bpe import Tokenizer
 
 CHARS_PER_TOKEN = 6
@@ -32,6 +35,8 @@ CUT_MARGIN_TOKENS = 8
 QUANTUM_TOKENS = 64
 QUANTUM_CHARS = 3 * QUANTUM_TOKENS
 LINE_QUANTUM_TOKENS = 32
+NO_BORDER = re.compile(r"[ \t]*(?:[)\]}]|(?:else|elif|except|finally|catch|case|end)\b)")
+"""A line that begins so goes on with what stands above it."""
 
 
 class Part(NamedTuple):
@@ -133,6 +138,9 @@ def cut_start(part: Part, tokenizer: Tokenizer, max_tokens: int) -> tuple[str, l
         ids = part.ids[:index] if is_aligned else tokenizer.encode(part.text[:chosen])
         if len(ids) <= max_tokens:
             return part.text[:chosen], ids
+    whole = border_before(part.text, last)
+    if whole != last:
+        return part.text[:whole], tokenizer.encode(part.text[:whole])
     return part.text[:last], part.ids[: bisect_left(part.starts, last)]
 
 
@@ -164,8 +172,25 @@ def _line_starts(text: str, first: int, last: int) -> Iterable[int]:
 
 
 def _least(text: str, starts: Iterable[int]) -> int | None:
-    """The start with the least hash of its line and the next; of equals, the first."""
-    return min(starts, key=lambda start: _hash_of_lines(text, start), default=None)
+    """The best border; of equals, the start with the least hash of its line and the next, then the first."""
+    return min(
+        starts,
+        key=lambda start: (_border_rank(text, start), _hash_of_lines(text, start)),
+        default=None,
+    )
+
+
+def _border_rank(text: str, start: int) -> int:
+    """How much is torn by a cut at this line start: 0 between top-level definitions, 3 within a block.
+
+    Told by the line and the one above alone, so that it stays whatever else changes: indentation, and
+    a blank line above, which is how every language sets definitions apart.
+    """
+    if NO_BORDER.match(text, start):
+        return 3
+    is_top_level = text[start] not in " \t"
+    is_after_blank = start < 2 or not text[text.rfind("\n", 0, start - 1) + 1 : start].strip()
+    return (0 if is_top_level else 1) if is_after_blank else (2 if is_top_level else 3)
 
 
 def _hash_of_lines(text: str, start: int) -> int:
@@ -185,8 +210,9 @@ def _cut_long_line(
     quantum = QUANTUM_CHARS
     while True:
         start = line_start + -(-(first - line_start) // quantum) * quantum
+        start = border_after(part.text, start)
         while len(ids := tokenizer.encode(part.text[start:])) > max_tokens:
-            start += quantum
+            start = border_after(part.text, start + quantum)
         if quantum == 1 or 2 * len(ids) >= max_tokens:
             return part.text[start:], ids
         quantum //= 2

@@ -4,6 +4,10 @@
     PSM    <|fim_prefix|> prefix <|fim_suffix|> suffix <|fim_middle|> [middle <|endoftext|>]
     plain                                     [<|endoftext|>] prefix
 
+Where there are snippets, they come before all of this, after the project's name and before the path of
+the file itself, as the family was trained. So the parts stand in the order in which they change: a prefix
+cache holds all but the last of them.
+
 SPM is what the editor gets of our own models: typing appends to the end of the prompt, so a keystroke
 changes only its last tokens. What other families want is in prompt/templates.py, what of a long text
 is kept, in prompt/cut.py. Prefix, suffix and middle are always tokenized apart, so that training sees
@@ -16,8 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from paceline.core.errors import EmptyPromptError, PromptTooLongError
+import msgspec
+
+from paceline.core.errors import ConfigError, EmptyPromptError, PromptTooLongError
 from paceline.core.types import Snippet
+from paceline.prompt.characters import repair
 from paceline.prompt.cut import (
     QUANTUM_TOKENS,
     cut_end,
@@ -41,6 +48,7 @@ __all__ = [
     "FimIds",
     "FimTemplate",
     "Order",
+    "PromptBudget",
     "arrange",
     "encode_end",
     "encode_start",
@@ -52,6 +60,23 @@ __all__ = [
     "stop_token_ids",
     "template_for",
 ]
+
+
+class PromptBudget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a prompt's tokens are shared out. The prefix gets what the others leave."""
+
+    snippet_share: float = 0.5
+    """Of the whole, at most; what snippets leave goes to the text around the cursor."""
+    suffix_share: float | None = None
+    """Of what snippets leave; None asks the model's template. More if the prefix is short."""
+
+    def __post_init__(self) -> None:
+        shares = (self.snippet_share, self.suffix_share or 0.0)
+        if not all(0 <= share < 1 for share in shares):
+            raise ConfigError("Shares of a prompt must be at least 0 and below 1.")
+
+
+DEFAULT_BUDGET = PromptBudget()
 
 
 def arrange(prefix: Sequence[int], suffix: Sequence[int], ids: FimIds, order: Order) -> list[int]:
@@ -92,6 +117,10 @@ def keep_end(ids: list[int], count: int) -> list[int]:
     return ids[max(len(ids) - count, 0) :]
 
 
+MAX_HEADER_TOKENS = 64
+"""Longest name of a project or path of a file that a prompt holds."""
+
+
 def encode_end(text: str, tokenizer: Tokenizer, max_tokens: int) -> list[int]:
     """The last `max_tokens` ids of `text`, tokenizing little more of it than that."""
     return keep_end(tokenize_end(text, tokenizer, max_tokens).ids, max_tokens)
@@ -111,12 +140,20 @@ def render_fim(
     *,
     max_prompt_tokens: int,
     snippets: Sequence[Snippet] = (),
+    path: str = "",
+    project: str = "",
+    shares: PromptBudget = DEFAULT_BUDGET,
 ) -> list[int]:
     """Return prompt ids of at most `max_prompt_tokens`; far ends of prefix and suffix are cut.
 
     The same text around the cursor keeps the same far ends while the user types (prompt/cut.py); what
     is kept of a part that is cut fills at least 3/4 of what it may use, where lines are not longer.
-    Snippets come first, whole or not at all, in order, as far as half of the budget reaches.
+    Snippets come first, whole or not at all, in order, as far as their share reaches. Surrogates are
+    replaced, since no tokenizer takes them.
+
+    Args:
+        path: of the file at the cursor, for templates with a `file_header`.
+        project: its repository's name, for templates with a `repo_sep`.
 
     Raises:
         PromptTooLongError: there is no room for the sentinels and one token.
@@ -128,22 +165,33 @@ def render_fim(
         raise PromptTooLongError(
             prompt_tokens=num_sentinels + 1, max_tokens=0, context_tokens=max_prompt_tokens
         )
-    head = _render_snippets(snippets, tokenizer, ids, template, budget // 2)
-    prefix_ids, suffix_ids = _fit(prefix, suffix, tokenizer, template, budget - len(head))
+    frame = _Frame(tokenizer, ids, template, path=path, project=project)
+    head = frame.render(snippets, int(budget * shares.snippet_share))
+    opening = frame.opening if head else []
+    suffix_share = template.suffix_share if shares.suffix_share is None else shares.suffix_share
+    left = budget - len(head) - len(opening)
+    prefix_ids, suffix_ids = _fit(
+        repair(prefix), repair(suffix), tokenizer, template.prefix_lead, left, suffix_share
+    )
+    prefix_ids = [*opening, *prefix_ids]
     if template.is_snippet_in_prefix:
         return start + arrange([*head, *prefix_ids], suffix_ids, ids, template.order)
     return start + head + arrange(prefix_ids, suffix_ids, ids, template.order)
 
 
 def _fit(
-    prefix: str, suffix: str, tokenizer: Tokenizer, template: FimTemplate, budget: int
+    prefix: str,
+    suffix: str,
+    tokenizer: Tokenizer,
+    prefix_lead: str,
+    budget: int,
+    suffix_share: float,
 ) -> tuple[list[int], list[int]]:
     """Ids of what is kept of both parts."""
-    lead = template.prefix_lead
-    budget = max(budget - len(lead), 0)
+    budget = max(budget - len(prefix_lead), 0)
     before = tokenize_end(prefix, tokenizer, budget)
     after = tokenize_start(suffix, tokenizer, budget)
-    num_suffix = allot_suffix(before.num_steady(budget), budget, template.suffix_share)
+    num_suffix = allot_suffix(before.num_steady(budget), budget, suffix_share)
     is_whole = before.is_whole and after.is_whole
     if is_whole and before.num_tokens + after.num_tokens <= budget:
         num_suffix = after.num_tokens
@@ -151,32 +199,58 @@ def _fit(
         num_suffix = min(num_suffix, after.num_tokens)
     _, suffix_ids = cut_start(after, tokenizer, num_suffix)
     text, prefix_ids = cut_end(before, tokenizer, budget - num_suffix)
-    if lead and text:
-        prefix_ids = keep_end(tokenizer.encode(lead + text), budget - num_suffix + len(lead))
+    if prefix_lead and text:
+        room = budget - num_suffix + len(prefix_lead)
+        prefix_ids = keep_end(tokenizer.encode(prefix_lead + text), room)
     return prefix_ids, suffix_ids
 
 
-def _render_snippets(
-    snippets: Sequence[Snippet],
-    tokenizer: Tokenizer,
-    ids: FimIds,
-    template: FimTemplate,
-    max_tokens: int,
-) -> list[int]:
-    separator = [] if ids.file_sep is None else [ids.file_sep]
-    head = [] if ids.repo_sep is None else [ids.repo_sep, *tokenizer.encode("project\n")]
-    tail = separator if template.is_file_separated else []
-    num_before = len(head)
-    for snippet in snippets:
-        room = max_tokens - len(head) - len(separator) - len(tail)
-        if room < 1:
-            break
-        text = template.snippet_form.format(path=snippet.path, text=snippet.text)
-        piece = encode_start(text, tokenizer, room + 1)
-        if len(piece) > room:
-            break
-        head += [*separator, *piece]
-    return [*head, *tail] if len(head) > num_before else []
+class _Frame:
+    """What stands around and between snippets: the project's name, each path, the path of the file itself."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        ids: FimIds,
+        template: FimTemplate,
+        *,
+        path: str,
+        project: str,
+    ) -> None:
+        self._tokenizer, self._form = tokenizer, template.snippet_form
+        self._separator = [] if ids.file_sep is None else [ids.file_sep]
+        self.opening: list[int] = []
+        """Ids that open the prefix where there are snippets."""
+        self._head: list[int] = []
+        if ids.repo_sep is not None:
+            name = repair(project).strip() or "project"
+            self._head = [ids.repo_sep, *self._encode(f"{name}\n")]
+        header = template.file_header
+        header_ids = self._encode(header.format(path=repair(path))) if header and path else []
+        self._tail = self._separator if template.is_file_separated else []
+        if template.is_header_in_prefix:
+            self.opening = header_ids
+        elif header_ids:
+            self._tail = [*self._separator, *header_ids]
+
+    def _encode(self, text: str) -> list[int]:
+        return encode_start(text, self._tokenizer, MAX_HEADER_TOKENS)
+
+    def render(self, snippets: Sequence[Snippet], max_tokens: int) -> list[int]:
+        """Ids of the first snippets that fit into `max_tokens` with all that frames them; maybe none."""
+        head = self._head
+        room = max_tokens - len(self._head) - len(self._tail) - len(self.opening)
+        for snippet in snippets:
+            room -= len(self._separator)
+            if room < 1:
+                break
+            text = self._form.format(path=repair(snippet.path), text=repair(snippet.text))
+            piece = encode_start(text, self._tokenizer, room + 1)
+            if len(piece) > room:
+                break
+            room -= len(piece)
+            head = [*head, *self._separator, *piece]
+        return [*head, *self._tail] if head is not self._head else []
 
 
 def render_plain(
@@ -195,6 +269,7 @@ def render_plain(
     """
     if not prefix:
         raise EmptyPromptError
+    prefix = repair(prefix)
     if is_truncatable:
         part = tokenize_end(prefix, tokenizer, max_prompt_tokens - 1)
         return [ids.start, *cut_end(part, tokenizer, max_prompt_tokens - 1)[1]]

@@ -8,7 +8,7 @@
 spm and Codestral's form end with the text before the cursor: a keystroke changes only the end of such
 a prompt, and a half-typed word there can be healed. The others end with a sentinel.
 
-Sources: Qwen2.5-Coder's README (file and repository level) and Continue's template for it; StarCoder2,
+Sources: Qwen2.5-Coder's README and its report, arXiv:2409.12186 (file and repository level); StarCoder2,
 arXiv:2402.19173 §5.1; the model cards of DeepSeek-Coder and Mellum-4b (S-P-M order: arXiv:2510.05788);
 transformers' CodeLlama tokenizer (both forms) and Rozière et al. 2023, arXiv:2308.12950 §2.3;
 mistral-common's `encode_fim` and Continue's `+++++` frame for Codestral.
@@ -65,6 +65,10 @@ class FimTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Do snippets open the prefix (between the sentinels) instead of the prompt?"""
     is_file_separated: bool = False
     """Does another `file_sep` stand between the last snippet and the file itself?"""
+    file_header: str | None = None
+    """Says which file the cursor is in, after snippets only; None where no training saw one."""
+    is_header_in_prefix: bool = False
+    """Does the header open the prefix? Else it stands before the first sentinel, after a `file_sep`."""
     prefix_lead: str = ""
     """What SentencePiece would have put before a prefix in training."""
     marks: tuple[str, ...] = ()
@@ -94,6 +98,7 @@ QWEN = FimTemplate(
     other_ends=(FIM_PAD, "<|im_start|>", "<|im_end|>"),
     repo_sep=REPO_NAME,
     snippet_form="{path}\n{text}\n",
+    file_header="{path}\n",
 )
 STARCODER2 = FimTemplate(
     family="starcoder2",
@@ -105,6 +110,8 @@ STARCODER2 = FimTemplate(
     file_sep="<file_sep>",
     snippet_form="{path}\n{text}\n",
     is_file_separated=True,
+    file_header="{path}\n",
+    is_header_in_prefix=True,
 )
 MELLUM = FimTemplate(
     family="mellum",
@@ -115,6 +122,7 @@ MELLUM = FimTemplate(
     other_ends=("<fim_pad>", "<reponame>"),
     file_sep="<filename>",
     snippet_form="{path}\n{text}\n",
+    file_header="{path}\n",
 )
 DEEPSEEK = FimTemplate(
     family="deepseek",
@@ -153,6 +161,8 @@ CODESTRAL = FimTemplate(
     file_sep=None,
     snippet_form="+++++ {path}\n{text}\n\n",
     is_snippet_in_prefix=True,
+    file_header="+++++ {path}\n",
+    is_header_in_prefix=True,
     prefix_lead=" ",
 )
 TEMPLATES: dict[str, FimTemplate] = {
