@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from functools import cached_property
+from threading import Lock
+
+import tree_sitter
+
+from paceline.syntax.grammars import grammar
 from paceline.syntax.languages import Language
+from paceline.syntax.offsets import OffsetMap
+from paceline.syntax.window import Window, choose_window
+
+MAX_ERRORS = 200
+"""Errors are counted up to here: beyond it a file is broken, whatever is inserted."""
+MAX_VISITED_NODES = 20_000
+"""Nodes that are looked at to count errors."""
+MAX_CACHED_TREES = 64
 
 
 class SyntaxTree:
-    """The tree of a document, or of the lines of it around a cursor. Immutable."""
+    """The tree of a document, or of the lines of it around a cursor. Immutable, so it may be shared by threads."""
 
     language: Language
     text: str
@@ -14,10 +29,51 @@ class SyntaxTree:
     first_offset: int
     """Where `text` begins in the document, in code points."""
 
+    def __init__(
+        self, language: Language, window: Window, offsets: OffsetMap, tree: tree_sitter.Tree
+    ) -> None:
+        self.language, self.window, self.offsets, self.tree = language, window, offsets, tree
+        self.text, self.first_offset = offsets.text, window.begin
+
     @property
+    def root(self) -> tree_sitter.Node:
+        """Its root; byte offsets of nodes count from `first_offset` (see `offset_of` and `byte_offset_of`)."""
+        return self.tree.root_node
+
+    @cached_property
     def num_errors(self) -> int:
-        """ERROR and MISSING nodes."""
-        raise NotImplementedError
+        """ERROR and MISSING nodes, at most MAX_ERRORS."""
+        return _num_errors(self.root)
+
+    def byte_offset_of(self, offset: int) -> int:
+        """The byte offset in the tree of an offset in the document."""
+        return self.offsets.byte_offset(offset - self.first_offset)
+
+    def offset_of(self, byte_offset: int) -> int:
+        """The offset in the document of a byte offset in the tree."""
+        return self.offsets.offset(byte_offset) + self.first_offset
+
+    def text_of(self, node: tree_sitter.Node) -> str:
+        """The text that `node` spans."""
+        return self.offsets.data[node.start_byte : node.end_byte].decode("utf-8", "replace")
+
+    def covers(self, offset: int) -> bool:
+        """Whether an offset in the document lies in what was parsed."""
+        return self.first_offset <= offset <= self.first_offset + len(self.text)
+
+    def replaced(self, start: int, end: int, text: str) -> SyntaxTree:
+        """The tree of the document with `text` in the place of `[start, end)`, parsed incrementally.
+
+        Offsets are in the document; what lies outside of the parsed window is left alone.
+        """
+        first = min(max(start - self.first_offset, 0), len(self.text))
+        last = min(max(end - self.first_offset, first), len(self.text))
+        new = self.text[:first] + text + self.text[last:]
+        change = len(new) - len(self.text)
+        window = Window(
+            self.window.begin, self.window.end + change, self.window.text_length + change
+        )
+        return _reparsed(self, window, new)
 
 
 def parse(
@@ -25,15 +81,113 @@ def parse(
 ) -> SyntaxTree | None:
     """Parse `text`, or if it is long the lines around the offset `around`; None without a grammar.
 
+    None too where a line is so long that it is data or minified (window.py).
+
     Args:
         old: a tree of an earlier state of the same document; unchanged parts are reused.
     """
-    raise NotImplementedError
+    rules = grammar(language)
+    if rules is None:
+        return None
+    if old is not None and old.language.name != language.name:
+        old = None
+    window = choose_window(text, around, old.window if old else None, old.text if old else "")
+    if window is None:
+        return None
+    part = text[window.begin : window.end]
+    if old is not None and old.first_offset == window.begin:
+        if part == old.text:
+            return SyntaxTree(language, window, old.offsets, old.tree)
+        return _reparsed(old, window, part)
+    offsets = OffsetMap(part)
+    return SyntaxTree(language, window, offsets, tree_sitter.Parser(rules).parse(offsets.data))
+
+
+def _reparsed(old: SyntaxTree, window: Window, text: str) -> SyntaxTree:
+    """Parse `text`, reusing what it shares with `old` at both ends."""
+    rules = grammar(old.language)
+    assert rules is not None, "a tree exists, so its grammar does"
+    offsets = OffsetMap(text)
+    before, after = old.offsets.data, offsets.data
+    edited = old.tree.copy()
+    start = common_prefix(before, after)
+    end = common_suffix(before, after, min(len(before), len(after)) - start)
+    row = before.count(b"\n", 0, start)
+    start_point = tree_sitter.Point(row, start - (before.rfind(b"\n", 0, start) + 1))
+    edited.edit(
+        start_byte=start,
+        old_end_byte=len(before) - end,
+        new_end_byte=len(after) - end,
+        start_point=start_point,
+        old_end_point=_point(before, start, row, len(before) - end),
+        new_end_point=_point(after, start, row, len(after) - end),
+    )
+    tree = tree_sitter.Parser(rules).parse(after, edited)
+    return SyntaxTree(old.language, window, offsets, tree)
+
+
+def _point(data: bytes, start: int, row: int, end: int) -> tree_sitter.Point:
+    """The point of byte `end`, given the row of byte `start` before it."""
+    return tree_sitter.Point(
+        row + data.count(b"\n", start, end), end - (data.rfind(b"\n", 0, end) + 1)
+    )
+
+
+def common_prefix(one: bytes, other: bytes) -> int:
+    """Bytes that both begin with, found by halving: compares slices, not bytes."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def common_suffix(one: bytes, other: bytes, limit: int) -> int:
+    """Bytes that both end with, at most `limit`."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[len(one) - middle : len(one) - low] == other[len(other) - middle : len(other) - low]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _num_errors(root: tree_sitter.Node) -> int:
+    """Walk only what has errors; stop at MAX_ERRORS or MAX_VISITED_NODES."""
+    found = visited = 0
+    open_nodes = [root] if root.has_error else []
+    while open_nodes and found < MAX_ERRORS and visited < MAX_VISITED_NODES:
+        node = open_nodes.pop()
+        found += node.is_error or node.is_missing
+        children = node.children
+        visited += len(children) + 1
+        open_nodes.extend(child for child in children if child.has_error or child.is_missing)
+    return min(found, MAX_ERRORS)
 
 
 class TreeCache:
-    """The newest trees of some documents, so that a keystroke reparses little."""
+    """The newest trees of some documents, so that a keystroke reparses little. Safe for threads."""
+
+    def __init__(self, max_trees: int = MAX_CACHED_TREES) -> None:
+        self._trees: OrderedDict[str, SyntaxTree] = OrderedDict()
+        self._max_trees, self._lock = max_trees, Lock()
 
     def tree(self, key: str, text: str, language: Language, *, around: int) -> SyntaxTree | None:
         """Parse as `parse` does, incrementally if a tree is known under `key`."""
-        raise NotImplementedError
+        with self._lock:
+            old = self._trees.get(key)
+        tree = parse(text, language, around=around, old=old)
+        with self._lock:
+            if tree is None:
+                self._trees.pop(key, None)
+                return None
+            self._trees[key] = tree
+            self._trees.move_to_end(key)
+            while len(self._trees) > self._max_trees:
+                self._trees.popitem(last=False)
+        return tree
