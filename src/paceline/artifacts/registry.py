@@ -39,6 +39,8 @@ class ModelFolder(msgspec.Struct, frozen=True, kw_only=True):
     num_parameters: int = 0
     context_tokens: int = 0
     license: str = ""
+    languages: tuple[str, ...] = ()
+    """What it was trained on, as its manifest says; empty if it does not."""
     num_bytes: int = 0
     problem: str = ""
     """Why it cannot be served; empty if nothing is wrong at first sight."""
@@ -141,6 +143,7 @@ def read_model_folder(path: Path) -> ModelFolder:
         num_parameters=num_parameters,
         context_tokens=context if isinstance(context, int) else 0,
         license=_read_license(path),
+        languages=_read_languages(path),
         num_bytes=num_bytes,
         problem=problem,
     )
@@ -209,3 +212,13 @@ def _read_license(path: Path) -> str:
     front = card.split("\n---", 1)[0] if card.startswith("---") else ""
     match = re.search(r"^license:\s*(\S+)", front, re.MULTILINE)
     return match[1] if match else ""
+
+
+def _read_languages(path: Path) -> tuple[str, ...]:
+    """The languages that the manifest states; none if there is no readable manifest."""
+    try:
+        manifest = msgspec.json.decode((path / MANIFEST_NAME).read_bytes(), type=Manifest)
+    except (OSError, msgspec.MsgspecError):
+        return ()
+    stated = manifest.stats.get("languages")
+    return tuple(name for name in stated if isinstance(name, str)) if isinstance(stated, list) else ()

@@ -1,15 +1,18 @@
-"""Limits of one completion: how much is read, how much is written, how long it may take."""
+"""Limits and choices of the brain. Every part can be switched off, so that its worth can be measured."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 
 from paceline.complete.modes import Mode
 from paceline.core.errors import ConfigError
+from paceline.prompt.context.config import ContextConfig
 
 
 class CompleteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the service may spend on one completion."""
+    """What the service may spend on one completion, and which of its parts work."""
 
     single_line_max_tokens: int = 64
     """A line of 100 characters is about 35 tokens; what is longer is cut, not lost."""
@@ -26,6 +29,34 @@ class CompleteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """So much later than that the service stops waiting for a generator that keeps no deadline; one
     that does ends at the step before."""
 
+    is_mode_inferred: bool = True
+    """If not, a request that names no mode gets a single line."""
+    multi_line_threshold: float = 0.5
+    """0 to 1: higher offers single lines more often, 1 always. A request may bring its user's own."""
+    skips: bool = True
+    """Are places left alone where an automatic completion is hardly ever wanted (complete/skip.py)?"""
+    disabled_steps: frozenset[str] = frozenset()
+    """Post-processing steps that do not run, by name."""
+    is_suffix_kept: bool = True
+    """Does the far end of the suffix stay in the prompt as it was while it changes little?"""
+    is_cached: bool = True
+    max_cache_chars: int = 4_000_000
+    is_prefetching: bool = True
+    """Is the request after an accept sent before the user asks?"""
+    is_debounced: bool = True
+    max_debounce_ms: float = 400.0
+    is_gated: bool = True
+    show_threshold: float | None = None
+    """Probability of being kept below which nothing is shown; None is what the gate was tuned to."""
+    exempt_share: float = 0.02
+    """Share of completions that are shown although the gate would hide them, so that it can be judged."""
+    context: ContextConfig = ContextConfig()
+    max_documents: int = 256
+    """Documents whose rhythm, history and syntax tree are remembered."""
+    max_traces: int = 2_000
+    is_code_in_traces: bool = False
+    """May traces hold paths, the raw text and the completion? They stay in memory, on this machine."""
+
     def __post_init__(self) -> None:
         counts = (
             self.single_line_max_tokens,
@@ -34,13 +65,21 @@ class CompleteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             self.max_prompt_tokens,
             self.max_prefix_chars,
             self.max_suffix_chars,
+            self.max_cache_chars,
+            self.max_documents,
+            self.max_traces,
         )
         if min(counts) < 1:
             raise ConfigError("Every limit of a completion must be at least 1.")
         if self.max_latency_ms is not None and self.max_latency_ms <= 0:
             raise ConfigError("max_latency_ms must be positive.")
-        if self.backstop_ms < 0:
-            raise ConfigError("backstop_ms must be 0 or more.")
+        if self.backstop_ms < 0 or self.max_debounce_ms < 0:
+            raise ConfigError("backstop_ms and max_debounce_ms must be 0 or more.")
+        shares = (self.multi_line_threshold, self.exempt_share, self.show_threshold or 0.0)
+        if not all(0 <= share <= 1 for share in shares):
+            raise ConfigError(
+                "multi_line_threshold, show_threshold and exempt_share must be between 0 and 1."
+            )
 
     def max_tokens(self, mode: Mode) -> int:
         """Longest completion of `mode`."""
@@ -50,3 +89,20 @@ class CompleteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             "multi_line": self.multi_line_max_tokens,
         }
         return limits[mode]
+
+
+def plain_config(**changes: Any) -> CompleteConfig:
+    """The brain with everything off: ask at once, show everything, a single line. For comparisons."""
+    from paceline.complete.postprocess import STEP_NAMES
+
+    off: dict[str, Any] = {
+        "is_mode_inferred": False,
+        "skips": False,
+        "disabled_steps": STEP_NAMES - {"end_by_mode", "drop_blank", "trim_end"},
+        "is_cached": False,
+        "is_prefetching": False,
+        "is_debounced": False,
+        "is_gated": False,
+        "context": ContextConfig(is_enabled=False),
+    }
+    return CompleteConfig(**(off | changes))

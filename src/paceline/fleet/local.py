@@ -400,15 +400,17 @@ class LocalGenerator:
             self._template,
             max_prompt_tokens=budget,
             snippets=parts.snippets,
+            path=parts.path,
+            project=parts.project,
         )
 
 
 def _upper_bound_tokens(parts: PromptParts) -> int:
     """More tokens than these parts can have (a token is at least a byte); then nothing is cut."""
-    texts = [parts.prefix, parts.suffix or ""]
+    texts = [parts.prefix, parts.suffix or "", parts.path, parts.project, "sentinels"]
     for snippet in parts.snippets:
         texts += [snippet.path, snippet.text, "sentinels"]
-    return 2 * sum(len(text.encode("utf-8")) for text in texts) + 64
+    return 2 * sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) + 64
 
 
 def _session_key(model_id: str, params: GenerateParams) -> SessionKey | None:
@@ -421,11 +423,13 @@ def _session_key(model_id: str, params: GenerateParams) -> SessionKey | None:
 
 def _describe(opened: OpenedModel, model_id: str, context_tokens: int) -> ModelInfo:
     created_at_s = opened.manifest.created_at_s if opened.manifest else 0
+    folder = read_model_folder(opened.folder)
     return ModelInfo(
         model_id=model_id,
         context_tokens=context_tokens,
         num_parameters=opened.model.config.num_parameters,
         path=str(opened.folder),
         created_at_s=created_at_s,
-        license=read_model_folder(opened.folder).license,
+        license=folder.license,
+        languages=folder.languages,
     )

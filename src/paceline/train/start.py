@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from paceline.artifacts.corpus import read_documents, read_packages
+from paceline.artifacts.corpus import open_corpus, read_documents, read_packages
 from paceline.artifacts.manifest import MANIFEST_NAME, Manifest, atomic_folder, seal, sha256_of
 from paceline.core.errors import CheckpointError, ConfigError
 from paceline.core.progress import Progress
@@ -151,6 +151,7 @@ def export(model: CausalLm, config: TrainConfig, step: int, folder: Path, corpus
         "device": next(model.parameters()).device.type,
         "torch": str(torch.__version__),
         "train_packages": list(read_packages(corpus, "train")),
+        "languages": [open_corpus(corpus).config.get("language", "python")],
     }
     parents = {"corpus": sha256_of(corpus / MANIFEST_NAME)}
     manifest = Manifest(

@@ -1,0 +1,135 @@
+"""One request on its way: what is known of it, and what is asked of the generator for it. No decisions."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import msgspec
+
+from paceline.complete.cache import Asked, Spot, spot_at
+from paceline.complete.config import CompleteConfig
+from paceline.complete.ending import Ending
+from paceline.complete.intent import Decision
+from paceline.complete.modes import Mode
+from paceline.complete.request import CompleteRequest
+from paceline.complete.rhythm import Pace
+from paceline.complete.scene import Scene
+from paceline.complete.session import DocumentState
+from paceline.complete.trace import RequestTrace, Stopwatch
+from paceline.core.errors import EmptyPromptError
+from paceline.core.types import Snippet
+from paceline.generate.types import GenerateParams, PromptParts
+from paceline.prompt.context.types import EditorContext
+from paceline.prompt.window import text_around
+
+
+class Ask:
+    """A request, its document's state, its trace and its scene."""
+
+    def __init__(
+        self,
+        request: CompleteRequest,
+        state: DocumentState,
+        scene: Scene,
+        trace: RequestTrace,
+        watch: Stopwatch,
+    ) -> None:
+        self.request, self.state, self.scene = request, state, scene
+        self.trace, self.watch = trace, watch
+        self.pace = Pace()
+        self.decision: Decision | None = None
+        self.snippets: tuple[Snippet, ...] = ()
+
+    @property
+    def is_automatic(self) -> bool:
+        """Did a key cause it, and nobody ask?"""
+        return self.request.trigger == "automatic"
+
+    @cached_property
+    def spot(self) -> Spot:
+        """Where the cache looks."""
+        return spot_at(self.request.cursor)
+
+    @cached_property
+    def context(self) -> EditorContext:
+        """What the client told, its own snippets together."""
+        request = self.request
+        if not request.snippets:
+            return request.context
+        own = (*request.snippets, *request.context.client_snippets)
+        return msgspec.structs.replace(request.context, client_snippets=own)
+
+    def asked(self, model_id: str) -> Asked:
+        """The key of this request's answers, but for the text."""
+        request = self.request
+        params = (
+            request.max_tokens, request.temperature, request.top_k, request.top_p, request.min_p,
+            request.stop, request.seed,
+        )  # fmt: skip
+        return Asked(
+            document_id=self.state.key,
+            model_id=model_id,
+            mode=self.scene.mode,
+            params="" if params == _DEFAULT_PARAMS else repr(params),
+        )
+
+    def parts(self, config: CompleteConfig) -> PromptParts:
+        """What the model gets to see: text around the cursor, with line feeds alone as line ends.
+
+        Raises:
+            EmptyPromptError: there is none.
+        """
+        if not self.request.cursor.document.text:
+            raise EmptyPromptError
+        return parts_of(self.request, config, self.snippets, self.state)
+
+    def params(self, config: CompleteConfig, context_tokens: int) -> GenerateParams:
+        """How the generator is asked; it stops where the completion is certain to end."""
+        ending = Ending.of(self.scene)
+
+        def is_ended(text: str) -> bool:
+            return ending.certain_end(text) is not None
+
+        params = params_of(self.request, config, self.scene.mode, context_tokens)
+        return msgspec.structs.replace(params, stop_when=is_ended)
+
+
+def parts_of(
+    request: CompleteRequest,
+    config: CompleteConfig,
+    snippets: tuple[Snippet, ...],
+    state: DocumentState | None = None,
+) -> PromptParts:
+    """The prompt's parts; with `state`, the far suffix stays as it was while it changes little."""
+    prefix, suffix = text_around(
+        request.cursor,
+        max_prefix_chars=config.max_prefix_chars,
+        max_suffix_chars=config.max_suffix_chars,
+    )
+    if state is not None and config.is_suffix_kept:
+        suffix = state.suffix_keeper.keep(suffix)
+    return PromptParts(prefix=prefix, suffix=suffix, snippets=snippets)
+
+
+def params_of(
+    request: CompleteRequest, config: CompleteConfig, mode: Mode, context_tokens: int
+) -> GenerateParams:
+    """Everything but `stop_when`."""
+    wanted = request.max_tokens or config.max_tokens(mode)
+    return GenerateParams(
+        max_tokens=min(wanted, context_tokens // 2),
+        temperature=request.temperature,
+        top_k=request.top_k,
+        top_p=request.top_p,
+        min_p=request.min_p,
+        stop=request.stop,
+        seed=request.seed,
+        max_prompt_tokens=config.max_prompt_tokens,
+        max_latency_ms=request.max_latency_ms or config.max_latency_ms,
+        stop_kind=mode,
+        session=request.session,
+        user_id=request.user_id,
+    )
+
+
+_DEFAULT_PARAMS = (None, 0.0, None, 1.0, 0.0, (), None)

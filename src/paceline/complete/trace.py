@@ -1,0 +1,173 @@
+"""The story of each request: why this, why nothing, and where each millisecond went.
+
+Numbers, names of rules and reasons only. Text of the document, of snippets or of the completion, and
+paths, are kept only if the config says so (`is_code_in_traces`). In memory, the newest `max_traces`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from paceline.complete.modes import Mode, Trigger
+from paceline.complete.steps.types import StepNote
+
+MAX_EVENTS = 32
+"""Of one request; a client that sends more repeats itself."""
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece of work."""
+
+    name: str
+    start_ms: float
+    """After the request came."""
+    ms: float
+
+
+class TraceEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the completion afterwards."""
+
+    kind: str
+    after_ms: float
+    """After the request came."""
+    num_chars: int = 0
+
+
+class SnippetNote(msgspec.Struct, frozen=True, kw_only=True):
+    """A snippet that entered the prompt, or did not."""
+
+    origin: str
+    num_chars: int = 0
+    skipped: str = ""
+    """Why it did not enter; empty if it did."""
+    path: str = ""
+    """Only if code may be kept."""
+
+
+class CandidateNote(msgspec.Struct, frozen=True, kw_only=True):
+    """One candidate: what the model wrote, what the steps did, what the gate thinks."""
+
+    num_tokens: int
+    num_chars_raw: int
+    num_chars: int
+    mean_logprob: float | None
+    finish_reason: str
+    steps: tuple[StepNote, ...] = ()
+    drop_reason: str = ""
+    flags: tuple[str, ...] = ()
+    probability: float | None = None
+    gate_reasons: tuple[str, ...] = ()
+    raw_text: str = ""
+    """Only if code may be kept."""
+    text: str = ""
+    """Only if code may be kept."""
+
+
+class RequestTrace(msgspec.Struct, kw_only=True):
+    """All that is remembered of one request. Grows while the request is answered."""
+
+    request_id: str
+    at_s: float
+    """Seconds since 1970."""
+    trigger: Trigger
+    document_key: str = ""
+    """A hash, so that requests of one document can be told to belong together."""
+    path: str = ""
+    """Only if code may be kept."""
+    language: str = ""
+    num_document_chars: int = 0
+    mode: Mode | None = None
+    intent: str = ""
+    mode_score: float | None = None
+    reasons: tuple[str, ...] = ()
+    """Why this mode."""
+    source: str = ""
+    """network | cache | typed_as_suggested | prefetch; empty if nothing was asked."""
+    debounce_ms: float = 0.0
+    debounce_reasons: tuple[str, ...] = ()
+    snippets: tuple[SnippetNote, ...] = ()
+    model_id: str = ""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    candidates: tuple[CandidateNote, ...] = ()
+    outcome: str = ""
+    """shown | nothing | error"""
+    drop_reason: str = ""
+    gate_threshold: float | None = None
+    is_exempt: bool = False
+    num_prefetched: int = 0
+    """Completions that were prepared for what comes after this one."""
+    latency_ms: float = 0.0
+    spans: tuple[Span, ...] = ()
+    events: tuple[TraceEvent, ...] = ()
+
+    def own_ms(self) -> float:
+        """Time that the brain itself took: all spans but waiting and generating."""
+        return sum(span.ms for span in self.spans if span.name not in WAITS)
+
+
+WAITS = frozenset({"debounce", "generate", "join"})
+"""Spans in which the brain waits for somebody else."""
+
+
+class Stopwatch:
+    """Cuts one request's time into spans."""
+
+    def __init__(self, now_ms: Callable[[], float]) -> None:
+        self._now_ms = now_ms
+        self.started_ms = now_ms()
+        self.spans: list[Span] = []
+
+    def elapsed_ms(self) -> float:
+        """Since the request came."""
+        return self._now_ms() - self.started_ms
+
+    @contextmanager
+    def span(self, name: str) -> Iterator[None]:
+        """Time a piece of work, also one that raises."""
+        start_ms = self.elapsed_ms()
+        try:
+            yield
+        finally:
+            self.spans.append(
+                Span(name=name, start_ms=start_ms, ms=self.elapsed_ms() - start_ms)
+            )
+
+
+class TraceStore:
+    """The newest traces, by request id."""
+
+    def __init__(self, max_traces: int, *, now_s: Callable[[], float] = time.time) -> None:
+        self._max_traces, self._now_s = max_traces, now_s
+        self._traces: OrderedDict[str, RequestTrace] = OrderedDict()
+
+    def start(self, request_id: str, trigger: Trigger) -> RequestTrace:
+        """Open a trace; the oldest one gives way."""
+        trace = RequestTrace(request_id=request_id, at_s=self._now_s(), trigger=trigger)
+        self._traces[request_id] = trace
+        while len(self._traces) > self._max_traces:
+            self._traces.popitem(last=False)
+        return trace
+
+    def get(self, request_id: str) -> RequestTrace | None:
+        """The trace of that id, if it is still kept."""
+        return self._traces.get(request_id)
+
+    def newest(self, count: int) -> list[RequestTrace]:
+        """The last traces, newest first."""
+        return [trace for trace, _ in zip(reversed(self._traces.values()), range(count), strict=False)]
+
+    def add_event(self, request_id: str, kind: str, num_chars: int = 0) -> bool:
+        """Note what became of a completion; False if the request is not known (any more)."""
+        trace = self._traces.get(request_id)
+        if trace is None:
+            return False
+        if len(trace.events) < MAX_EVENTS:
+            after_ms = (self._now_s() - trace.at_s) * 1000
+            trace.events += (TraceEvent(kind=kind, after_ms=after_ms, num_chars=num_chars),)
+        return True
