@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from paceline.artifacts.corpus import open_corpus, read_documents
 from paceline.artifacts.manifest import sha256_of
+from paceline.artifacts.wheels import decode_source
 from paceline.core.errors import CorpusError, DownloadError
 from paceline.core.progress import Progress
 from paceline.corpus.build import build_corpus, check_license
 from paceline.corpus.config import CorpusConfig, FilterConfig, SourcePackage
-from paceline.corpus.extract import decode_source
 from paceline.corpus.filters import reason_to_drop
 
 CODE = "def area(width: int, height: int) -> int:\n    return width * height\n" * 3

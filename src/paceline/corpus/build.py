@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 
 from paceline.artifacts.corpus import PACKAGES_NAME, CorpusDocument, PackageEntry, write_shards
+from paceline.artifacts.download import fetch_wheel
 from paceline.artifacts.manifest import Manifest, atomic_folder, seal
+from paceline.artifacts.wheels import decode_source, read_license, read_members
 from paceline.core.errors import CorpusError
 from paceline.core.progress import Progress
 from paceline.corpus.config import CorpusConfig, SourcePackage
-from paceline.corpus.download import fetch_wheel
-from paceline.corpus.extract import decode_source, read_license, read_members
 from paceline.corpus.filters import reason_to_drop
 
 PERMISSIVE_MARKS = ("mit", "bsd", "apache", "isc", "psf", "python software foundation", "0bsd")
@@ -65,7 +65,8 @@ def build_corpus(
 
     Raises:
         DownloadError: a package cannot be had; finished downloads stay in `downloads`.
-        CorpusError: a package is damaged or not permissively licensed.
+        ArtifactError: a wheel is damaged.
+        CorpusError: a package is not permissively licensed.
     """
     ordered = sorted(config.packages, key=lambda p: (p.split != "heldout", p.name.lower()))
     wheels: dict[str, Path] = {}

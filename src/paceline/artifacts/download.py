@@ -10,10 +10,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Protocol
 
 from paceline.artifacts.manifest import sha256_of
 from paceline.core.errors import DownloadError
-from paceline.corpus.config import SourcePackage
 
 PIP_OPTIONS = (
     "--no-deps",
@@ -30,7 +30,31 @@ PIP_OPTIONS = (
 )
 
 
-def fetch_wheel(package: SourcePackage, folder: Path) -> Path:
+class PinnedWheel(Protocol):
+    """What a recipe must say about a wheel."""
+
+    @property
+    def name(self) -> str:
+        """Of the package."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of the package."""
+        ...
+
+    @property
+    def artifact(self) -> str:
+        """File name of the wheel."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Of the file."""
+        ...
+
+
+def fetch_wheel(package: PinnedWheel, folder: Path) -> Path:
     """Return the path of the package's wheel in `folder`, downloading it if needed.
 
     Raises:
@@ -52,7 +76,7 @@ def fetch_wheel(package: SourcePackage, folder: Path) -> Path:
     return path
 
 
-def _run_pip(package: SourcePackage, folder: Path) -> None:
+def _run_pip(package: PinnedWheel, folder: Path) -> None:
     requirements = folder / "requirements.txt"
     requirements.write_text(
         f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n", encoding="utf-8"

@@ -1,4 +1,4 @@
-"""Read the source files and the licence out of a wheel without running anything in it."""
+"""Read source files and the licence out of a wheel without running anything in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from email.parser import HeaderParser
 from pathlib import Path
 
-from paceline.core.errors import CorpusError
+from paceline.core.errors import ArtifactError
 
 MAX_MEMBER_BYTES = 8_000_000
 """Larger members are not even unpacked."""
@@ -17,7 +17,7 @@ def read_members(wheel: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
     """Yield (path inside the wheel, bytes) of every file that ends with `suffix`, in name order.
 
     Raises:
-        CorpusError: the wheel is damaged.
+        ArtifactError: the wheel is damaged.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -25,7 +25,9 @@ def read_members(wheel: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
                 if info.filename.endswith(suffix) and info.file_size <= MAX_MEMBER_BYTES:
                     yield info.filename, archive.read(info)
     except (zipfile.BadZipFile, OSError) as cause:
-        raise CorpusError(f"{wheel} is damaged ({cause}); delete it and build again.") from cause
+        raise ArtifactError(
+            f"{wheel} is damaged ({cause}); delete it and run the same command again."
+        ) from cause
 
 
 def read_license(wheel: Path) -> str:
@@ -35,7 +37,9 @@ def read_license(wheel: Path) -> str:
             name = next((n for n in archive.namelist() if n.endswith(".dist-info/METADATA")), None)
             text = archive.read(name).decode("utf-8", "replace") if name else ""
     except (zipfile.BadZipFile, OSError) as cause:
-        raise CorpusError(f"{wheel} is damaged ({cause}); delete it and build again.") from cause
+        raise ArtifactError(
+            f"{wheel} is damaged ({cause}); delete it and run the same command again."
+        ) from cause
     headers = HeaderParser().parsestr(text)
     expression = headers.get("License-Expression")
     if expression:
