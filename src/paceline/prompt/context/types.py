@@ -65,7 +65,19 @@ class SkippedContext(msgspec.Struct, frozen=True):
     origin: Origin
     path: str
     reason: str
-    """secret_file | ignored_glob | git_ignored | duplicate | budget | binary | too_large | ..."""
+    """secret_file | ignored_glob | git_ignored | outside_workspace | secret | binary | too_large | long_lines |
+    waiting (not looked at yet, so that this call stays quick) | unlike (nothing in it resembles the text at the
+    cursor) | duplicate (of another snippet, or of what the prompt shows of the document) | budget | empty"""
+
+
+class ContextPlace(msgspec.Struct, frozen=True):
+    """Where a choice was made, in hashes: while they stay, so does the choice."""
+
+    path: str = ""
+    block: int = 0
+    """The heading of the function or class that the cursor is in."""
+    line: int = 0
+    """The lines above the cursor's."""
 
 
 class ChosenContext(msgspec.Struct, frozen=True):
@@ -73,3 +85,4 @@ class ChosenContext(msgspec.Struct, frozen=True):
 
     snippets: tuple[Snippet, ...] = ()
     skipped: tuple[SkippedContext, ...] = ()
+    place: ContextPlace = ContextPlace()

@@ -1,0 +1,143 @@
+"""One cursor and what the editor knows, as the sources of snippets see them. Computed on first use."""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from functools import cached_property
+from pathlib import PurePath
+
+from paceline.core.types import Cursor, Document
+from paceline.hygiene.paths import plain_path
+from paceline.prompt.context.config import ContextConfig
+from paceline.prompt.context.types import ContextPlace, EditorContext
+
+NUM_QUERY_LINES = 10
+"""Before the cursor, and after it: more hurts. Source: facts/retrieval.md §5."""
+SEEN_PREFIX_CHARS = 6_000
+SEEN_SUFFIX_CHARS = 2_000
+"""About what a prompt shows of the document itself."""
+MAX_HEADING_LINES = 300
+"""The heading of a longer function is not found; then the cursor counts as outside of any."""
+MAX_SCANNED_CHARS = 16_000
+MIN_SEEN_LINE_CHARS = 4
+"""Shorter lines (`}`, `pass`) are alike everywhere."""
+
+_HEADING = re.compile(
+    r"\s*(?:(?:export|default|public|private|protected|static|async|abstract|final|pub(?:\([\w:]+\))?|unsafe|inline"
+    r"|virtual|override|const)\s+)*(?:def|class|func|fn|function|interface|struct|impl|trait|enum|module|namespace"
+    r"|object)\b"
+)
+_BRACE_HEADING = re.compile(
+    r"\s*(?!if\b|for\b|while\b|switch\b|else\b|catch\b|do\b|try\b)[^=;]*\w\s*\([^;]*\{\s*$"
+)
+
+
+class Scope:
+    """Facts about one call of the chooser."""
+
+    def __init__(self, cursor: Cursor, context: EditorContext, config: ContextConfig) -> None:
+        self.cursor, self.context, self.config = cursor, context, config
+        self.document: Document = cursor.document
+
+    @property
+    def path(self) -> str:
+        """Of the document at the cursor."""
+        return self.document.path
+
+    def absolute_path(self, path: str) -> str:
+        """`path` as the workspace's other paths are written; empty if it has none."""
+        path = plain_path(path)
+        if not path or "\0" in path:
+            return ""
+        return os.path.normpath(PurePath(self.context.workspace_root, path))
+
+    def shown_path(self, path: str) -> str:
+        """`path` below the workspace where it is there; the machine's other folders are no model's business."""
+        root, whole = self.context.workspace_root, self.absolute_path(path)
+        if root and whole.startswith(os.path.normpath(root) + os.sep):
+            return os.path.relpath(whole, root)
+        given = PurePath(plain_path(path))
+        return given.name if given.is_absolute() else path
+
+    @cached_property
+    def before(self) -> str:
+        """Text before the cursor, no further than is ever looked at."""
+        return self.document.text[
+            max(self.cursor.offset - MAX_SCANNED_CHARS, 0) : self.cursor.offset
+        ]
+
+    @cached_property
+    def after(self) -> str:
+        """What a prompt shows of the text after the cursor."""
+        offset = self.cursor.offset
+        return self.document.text[offset : offset + SEEN_SUFFIX_CHARS]
+
+    @cached_property
+    def num_lines_before(self) -> int:
+        """Zero-based number of the cursor's line."""
+        return self.document.text.count("\n", 0, self.cursor.offset)
+
+    @cached_property
+    def lines_above(self) -> list[str]:
+        """Of the text before the cursor, all lines but the cursor's own."""
+        return self.before.split("\n")[:-1]
+
+    @cached_property
+    def heading(self) -> str:
+        """The line that opens the innermost function or class around the cursor; empty outside of any."""
+        limit = self._indentation_at_cursor()
+        for line in reversed(self.lines_above[-MAX_HEADING_LINES:]):
+            if not limit:
+                break
+            indentation = _indentation(line)
+            if indentation < limit and line.strip():
+                if _HEADING.match(line) or _BRACE_HEADING.match(line[:400]):
+                    return line.strip()
+                limit = indentation
+        return ""
+
+    def _indentation_at_cursor(self) -> int:
+        """Of the cursor's line; where nothing stands on it yet, no less than the text above asks for."""
+        line = self.before[self.before.rfind("\n") + 1 :]
+        indentation = _indentation(line)
+        if line.strip():
+            return indentation
+        above = next((line for line in reversed(self.lines_above[-20:]) if line.strip()), "")
+        opens = above.rstrip().endswith((":", "{", "(", "["))
+        return max(indentation, _indentation(above) + opens)
+
+    @cached_property
+    def query_text(self) -> str:
+        """What windows are compared with: the lines around the cursor and the heading."""
+        above = self.before.split("\n")[-NUM_QUERY_LINES - 1 :]
+        below = self.after.split("\n", NUM_QUERY_LINES)[:NUM_QUERY_LINES]
+        lines = [self.heading, *above, *below]
+        return "\n".join(line[:400] for line in lines)
+
+    @cached_property
+    def seen_lines(self) -> frozenset[str]:
+        """Lines of the document that the prompt shows anyway, without white space at their ends."""
+        text = self.before[-SEEN_PREFIX_CHARS:] + self.after
+        return distinct_lines(text)
+
+    @cached_property
+    def place(self) -> ContextPlace:
+        """Where this is, for the next call to compare."""
+        above = "\n".join(self.lines_above[-2:])
+        return ContextPlace(self.path, _hash(self.heading), _hash(above))
+
+
+def distinct_lines(text: str) -> frozenset[str]:
+    """The lines of `text` that say something, without white space at their ends."""
+    lines = (line.strip() for line in text.split("\n"))
+    return frozenset(line for line in lines if len(line) >= MIN_SEEN_LINE_CHARS)
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _hash(text: str) -> int:
+    return zlib.crc32(text.encode("utf-8", "replace"))

@@ -1,0 +1,41 @@
+"""Does a snippet of an earlier choice still say the truth?"""
+
+from __future__ import annotations
+
+from paceline.core.types import Snippet
+from paceline.prompt.context.admission import Admission
+from paceline.prompt.context.scope import Scope
+from paceline.prompt.context.sources import CLIPBOARD_NAME, diagnostic_comment
+from paceline.prompt.context.types import Origin
+
+SENT: tuple[Origin, ...] = ("open_document", "recent_edit", "notebook_cell", "diagnostic")
+"""Sources whose text the client sent."""
+
+
+def still_holds(snippet: Snippet, scope: Scope, admission: Admission) -> bool:
+    """May `snippet` stay: is its source on, its file allowed, its text still there as far as we know?"""
+    origin: Origin = snippet.origin  # type: ignore[assignment]
+    context = scope.context
+    if not scope.config.source(origin).is_enabled:
+        return False
+    if origin == "clipboard":
+        return snippet.path == CLIPBOARD_NAME and snippet.text in context.clipboard
+    path = snippet.path.rpartition("#")[0] if origin == "notebook_cell" else snippet.path
+    if admission.reason_against(path, is_sent=origin in SENT):
+        return False
+    if origin == "notebook_cell":
+        return any(cell.rstrip() == snippet.text for cell in context.notebook_cells)
+    if origin == "diagnostic":
+        known = {diagnostic_comment(scope, item) for item in context.diagnostics}
+        return all(line in known for line in snippet.text.split("\n"))
+    return _is_in_document(snippet, scope)
+
+
+def _is_in_document(snippet: Snippet, scope: Scope) -> bool:
+    """Is the text in the open document of that path? True without one: then nothing speaks against it."""
+    for document in scope.context.open_documents:
+        if scope.shown_path(document.path) == snippet.path:
+            if snippet.text in document.text:
+                return True
+            return all(line.strip() in document.text for line in snippet.text.split("\n"))
+    return snippet.origin != "open_document"
