@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -42,7 +43,7 @@ class PathRules:
             return self._by_name(path)
         try:
             real_root = os.path.realpath(root)
-            given = os.path.normpath(path if os.path.isabs(path) else f"{root}/{path}")
+            given = os.path.normpath(path if Path(path).is_absolute() else f"{root}/{path}")
             real = os.path.realpath(given)
         except (OSError, ValueError):
             return "outside_workspace"
