@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paceline.prompt.cut import cut_end, cut_start, tokenize_end, tokenize_start
+from paceline.prompt.cut import _border_rank, cut_end, cut_start, tokenize_end, tokenize_start
 from paceline.prompt.fim import FimTemplate, allot_suffix, fim_ids, render_fim
 from paceline.tokenizer.bpe import Tokenizer, train_tokenizer
 
@@ -129,6 +129,29 @@ def test_ids_after_a_cut_are_those_of_the_cut_text(tokenizer: Tokenizer) -> None
         text, ids = cut_start(tokenize_start(code, tokenizer, 600), tokenizer, budget)
         assert ids == tokenizer.encode(text)
         assert text.endswith("\n")
+
+
+def test_cuts_fall_between_definitions(tokenizer: Tokenizer) -> None:
+    """Where one begins within reach, the text that is kept begins, or ends, with a whole definition."""
+    function = "\n@decorated\ndef {name}(value):\n    if value:\n        total = value\n\n    return total\n\n"
+    code = "".join(function.format(name=name) for name in WORDS * 4)
+    for budget in (300, 500, 700):
+        kept, _ = cut_end(tokenize_end(code, tokenizer, 800), tokenizer, budget)
+        assert kept.startswith("@decorated\n")
+        kept, _ = cut_start(tokenize_start(code, tokenizer, 800), tokenizer, budget)
+        assert code[len(kept) :].startswith("@decorated\n")
+    assert _border_rank("x\n\n    }\n", 3) == 3, "a closing bracket begins nothing"
+    assert _border_rank("x\n\n    def f():\n", 3) == 1
+    assert _border_rank("x\n\nelse:\n", 3) == 3
+
+
+def test_cuts_within_a_line_break_no_character(tokenizer: Tokenizer) -> None:
+    family = "👩\u200d👩\u200d👧"
+    for budget in range(40, 60):
+        kept, _ = cut_end(tokenize_end(family * 60, tokenizer, 400), tokenizer, budget)
+        assert kept and len(kept) % len(family) == 0
+        kept, ids = cut_start(tokenize_start(family * 60, tokenizer, 400), tokenizer, budget)
+        assert len(kept) % len(family) == 0 and tokenizer.decode(ids) == kept
 
 
 def test_one_endless_line_is_cut_by_quanta(tokenizer: Tokenizer) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paceline.core.errors import EmptyPromptError, PromptTooLongError
+from paceline.core.errors import ConfigError, EmptyPromptError, PromptTooLongError
 from paceline.core.types import Snippet
 from paceline.prompt.fim import (
+    TEMPLATES,
     FimTemplate,
+    PromptBudget,
     arrange,
     encode_end,
     encode_start,
@@ -19,6 +23,7 @@ from paceline.prompt.fim import (
     share_budget,
 )
 from paceline.tokenizer.bpe import Tokenizer, train_tokenizer
+from tests.fakes import ByteTokenizer
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +103,78 @@ def test_snippets_come_first_whole_or_not_at_all(tokenizer: Tokenizer) -> None:
     assert prompt[0] == ids.file_sep
     assert prompt.count(ids.file_sep) == 1
     assert "x = 1" in tokenizer.decode(prompt)
+
+
+def test_the_file_is_named_after_snippets_where_the_family_was_trained_so() -> None:
+    """Frames as in the reports and cards that prompt/templates.py names."""
+    snippets = [Snippet(path="b.py", text="y = 1")]
+
+    def text(family: str, snippets: list[Snippet], path: str = "a.py") -> str:
+        template, tokenizer = TEMPLATES[family], cast(Tokenizer, FramedTokenizer())
+        prompt = render_fim(
+            "x", "z", tokenizer, fim_ids(tokenizer, template), template,
+            max_prompt_tokens=400, snippets=snippets, path=path, project="shop",
+        )  # fmt: skip
+        return tokenizer.decode(prompt)
+
+    assert text("qwen", snippets) == (
+        "<|repo_name|>shop\n<|file_sep|>b.py\ny = 1\n<|file_sep|>a.py\n"
+        "<|fim_prefix|>x<|fim_suffix|>z<|fim_middle|>"
+    )
+    assert text("starcoder2", snippets) == (
+        "<file_sep>b.py\ny = 1\n<file_sep><fim_prefix>a.py\nx<fim_suffix>z<fim_middle>"
+    )
+    assert text("mellum", snippets) == (
+        "<filename>b.py\ny = 1\n<filename>a.py\n<fim_suffix>z<fim_prefix>x<fim_middle>"
+    )
+    assert text("codestral", snippets) == (
+        "<s>[SUFFIX]z[PREFIX]+++++ b.py\ny = 1\n\n+++++ a.py\n x"
+    )
+    assert "a.py" not in text("paceline", snippets)
+    assert "a.py" not in text("qwen", []), "without snippets the file-level form"
+    assert text("qwen", snippets, path="").count("<|file_sep|>") == 1
+
+
+class FramedTokenizer(ByteTokenizer):
+    """Bytes, and every sentinel that is asked for."""
+
+    def find_id(self, name: str) -> int:
+        return self.special_id(name)
+
+    def encode_with_starts(self, text: str) -> tuple[list[int], list[int]]:
+        starts = [at for at, character in enumerate(text) for _ in character.encode()]
+        return self.encode(text), starts
+
+
+def test_shares_of_the_budget(tokenizer: Tokenizer) -> None:
+    ids = fim_ids(tokenizer)
+    code = "".join(f"def f{i}(x):\n    return x + {i}\n" for i in range(100))
+
+    def sizes(shares: PromptBudget) -> tuple[int, int]:
+        prompt = render_fim(
+            code, code, tokenizer, ids, FimTemplate(), max_prompt_tokens=400,
+            snippets=[Snippet(path="b.py", text="y = 1 + 2")], shares=shares,
+        )  # fmt: skip
+        assert ids.file_sep is not None and ids.middle is not None
+        return prompt.count(ids.file_sep), prompt.index(ids.middle) - prompt.index(ids.suffix)
+
+    assert sizes(PromptBudget())[0] == 1
+    assert sizes(PromptBudget(snippet_share=0.01))[0] == 0
+    assert sizes(PromptBudget(suffix_share=0.6))[1] > 2 * sizes(PromptBudget(suffix_share=0.2))[1]
+    with pytest.raises(ConfigError):
+        PromptBudget(suffix_share=1.5)
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=40), st.integers(0, 40))
+def test_surrogates_never_reach_the_tokenizer(tokenizer: Tokenizer, text: str, at: int) -> None:
+    ids = fim_ids(tokenizer)
+    prompt = render_fim(
+        text[:at], text[at:], tokenizer, ids, FimTemplate(), max_prompt_tokens=300,
+        snippets=[Snippet(path=text, text=text)], path=text, project=text,
+    )  # fmt: skip
+    tokenizer.decode(prompt).encode()
+    if text:
+        render_plain(text, tokenizer, ids, max_prompt_tokens=300, is_truncatable=True)
 
 
 def test_a_huge_snippet_is_not_tokenized_whole(tokenizer: Tokenizer) -> None:
