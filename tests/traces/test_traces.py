@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from paceline.core.errors import ConfigError
 from paceline.core.types import Document
+from paceline.traces.hand import pieces, slip
 from paceline.traces.rhythm import RhythmConfig, Typist, draw_log_normal
-from paceline.traces.simulate import TraceConfig, cut_holes, pieces, simulate, slip
+from paceline.traces.simulate import TraceConfig, cut_holes, simulate
 from paceline.traces.sources import FILES, standard_library
 from paceline.traces.types import Trace, final_text, replay
 

@@ -8,7 +8,6 @@ seed: same file, same seed, same trace.
 
 from __future__ import annotations
 
-import itertools
 import random
 import re
 from collections.abc import Iterator
@@ -17,11 +16,9 @@ import msgspec
 
 from paceline.core.errors import ConfigError
 from paceline.core.types import Document
-from paceline.traces.rhythm import RhythmConfig, Typist
-from paceline.traces.types import Keystroke, KeystrokeKind, Trace
-
-KEY_ROWS = ("1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm")
-"""A US keyboard: a slip of the finger hits the key beside."""
+from paceline.traces.hand import Hand, indentation, pieces
+from paceline.traces.rhythm import RhythmConfig
+from paceline.traces.types import Trace
 
 
 class TraceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,11 +61,11 @@ def simulate(document: Document, seed: int, config: TraceConfig = TraceConfig())
     start = document.text
     for hole in reversed(holes):
         start = start[: hole.offset] + start[hole.offset + len(hole.text) :]
-    hand = _Hand(config, rng)
+    hand = Hand(config.rhythm, config.mistake_share, rng)
     missing = list(holes)
     for hole in rng.sample(holes, len(holes)):
         num_missing = sum(len(other.text) for other in missing if other.offset < hole.offset)
-        hand.fill(hole.text, hole.offset - num_missing)
+        _fill(hand, hole.text, hole.offset - num_missing, config, rng)
         missing.remove(hole)
     return Trace(
         document=msgspec.structs.replace(document, text=start), keystrokes=tuple(hand.keystrokes)
@@ -97,77 +94,17 @@ def cut_holes(text: str, config: TraceConfig, rng: random.Random) -> list[Hole]:
     return holes
 
 
-def pieces(text: str, weights: tuple[float, ...], rng: random.Random) -> Iterator[str]:
-    """Cut `text` into changes: some characters of a line, or a newline with the indentation after it."""
-    at = 0
-    while at < len(text):
-        if text[at] == "\n":
-            size = 1 + _indentation(text[at + 1 :])
+def _fill(hand: Hand, text: str, offset: int, config: TraceConfig, rng: random.Random) -> None:
+    """Go to `offset` and type `text`."""
+    hand.jump(offset)
+    before = " "
+    for piece in pieces(text, config.burst_weights, rng):
+        if piece[0] == "\n":
+            hand.press("newline", offset, before=before, after="\n", inserted=piece)
+            hand.think()
         else:
-            burst = rng.choices(range(1, len(weights) + 1), weights)[0]
-            size = len(text[at : at + burst].split("\n", 1)[0])
-        yield text[at : at + size]
-        at += size
-
-
-def slip(piece: str, rng: random.Random) -> str:
-    """`piece` with every letter and digit replaced by a neighbour on the keyboard."""
-    return "".join(_neighbour(character, rng) for character in piece)
-
-
-class _Hand:
-    """Writes keystrokes down as time passes."""
-
-    def __init__(self, config: TraceConfig, rng: random.Random) -> None:
-        self.keystrokes: list[Keystroke] = []
-        self._config, self._rng = config, rng
-        self._typist = Typist(config.rhythm, rng)
-        self._now_ms = 0.0
-
-    def fill(self, text: str, offset: int) -> None:
-        """Go to `offset` and type `text`."""
-        if self.keystrokes:
-            self._now_ms += self._typist.jump_pause_ms()
-        self._press("jump", offset, before=" ", after="x")
-        before = " "
-        for piece in pieces(text, self._config.burst_weights, self._rng):
-            if piece[0] == "\n":
-                self._press("newline", offset, before=before, after="\n", inserted=piece)
-                self._now_ms += self._typist.line_pause_ms()
-            else:
-                self._insert(piece, offset, before)
-            before, offset = piece[-1], offset + len(piece)
-
-    def _insert(self, piece: str, offset: int, before: str) -> None:
-        """Type `piece`, perhaps wrong at first."""
-        if self._rng.random() < self._config.mistake_share:
-            wrong = slip(piece, self._rng)
-            self._press("mistake", offset, before=before, after=wrong[0], inserted=wrong)
-            self._press("backspace", offset, before=" ", after="x", num_deleted_chars=len(wrong))
-        for left, right in itertools.pairwise(piece):
-            self._now_ms += self._typist.interval_ms(left, right)
-        self._press("insert", offset, before=before, after=piece[0], inserted=piece)
-
-    def _press(
-        self,
-        kind: KeystrokeKind,
-        offset: int,
-        *,
-        before: str,
-        after: str,
-        inserted: str = "",
-        num_deleted_chars: int = 0,
-    ) -> None:
-        self._now_ms += self._typist.interval_ms(before, after)
-        self.keystrokes.append(
-            Keystroke(
-                at_ms=self._now_ms,
-                kind=kind,
-                offset=offset,
-                num_deleted_chars=num_deleted_chars,
-                inserted=inserted,
-            )
-        )
+            hand.insert(piece, offset, before)
+        before, offset = piece[-1], offset + len(piece)
 
 
 def _holes_within(
@@ -175,12 +112,12 @@ def _holes_within(
 ) -> Iterator[Hole]:
     """Holes that start in these lines, in random order; the last line stays whole, so none touch."""
     for line in rng.sample(part, len(part)):
-        indentation = _indentation(lines[line])
+        indent = indentation(lines[line])
         width = len(lines[line].rstrip("\n"))
-        if indentation >= width or line == part[-1]:
+        if indent >= width or line == part[-1]:
             continue
         last = min(line + rng.randrange(config.max_hole_lines), part[-1] - 1)
-        start = starts[line] + rng.randint(indentation, width - 1)
+        start = starts[line] + rng.randint(indent, width - 1)
         text = "".join(lines[line : last + 1])[start - starts[line] :].removesuffix("\n")
         if len(text) >= config.min_hole_chars and text.strip():
             yield Hole(start, text)
@@ -193,16 +130,3 @@ def _line_starts(lines: list[str]) -> list[int]:
         starts.append(at)
         at += len(line)
     return starts
-
-
-def _indentation(line: str) -> int:
-    return len(line) - len(line.lstrip(" \t"))
-
-
-def _neighbour(character: str, rng: random.Random) -> str:
-    row = next((row for row in KEY_ROWS if character.lower() in row), None)
-    if row is None:
-        return character
-    at = row.index(character.lower())
-    other = row[at + 1] if at == 0 or (at + 1 < len(row) and rng.random() < 0.5) else row[at - 1]
-    return other.upper() if character.isupper() else other

@@ -14,8 +14,14 @@ import msgspec
 
 from paceline.core.types import Cursor, Document
 
-KeystrokeKind = Literal["insert", "newline", "mistake", "backspace", "jump"]
-"""`mistake` inserts what a `backspace` soon takes away; `newline` brings the indentation that editors add."""
+KeystrokeKind = Literal[
+    "insert", "newline", "mistake", "backspace", "jump", "delete", "paste", "typeover"
+]
+"""`mistake` inserts what a `backspace` soon takes away; `newline` brings the indentation that editors add.
+
+`backspace` takes away before the cursor, `delete` a selection; `paste` inserts text that was copied
+elsewhere; `typeover` passes characters that the editor had put after the cursor by itself.
+"""
 
 
 class Keystroke(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,11 +33,13 @@ class Keystroke(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     offset: int
     num_deleted_chars: int = 0
     inserted: str = ""
+    num_chars_after: int = 0
+    """How many of `inserted` end up after the cursor: closers that the editor adds by itself."""
 
     @property
     def cursor_offset(self) -> int:
         """Where the cursor stands afterwards, in the text that it leaves."""
-        return self.offset + len(self.inserted)
+        return self.offset + len(self.inserted) - self.num_chars_after
 
     def apply(self, text: str) -> str:
         """The text that this keystroke leaves."""
