@@ -31,6 +31,7 @@ def grammar(language: Language) -> tree_sitter.Language | None:
 @cache
 def _load(package: str, function: str) -> tree_sitter.Language | None:
     try:
-        return tree_sitter.Language(getattr(importlib.import_module(package), function)())
+        capsule: object = getattr(importlib.import_module(package), function)()
+        return tree_sitter.Language(capsule)
     except (ImportError, AttributeError, ValueError):  # not installed, or of another ABI
         return None

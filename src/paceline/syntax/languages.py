@@ -15,7 +15,7 @@ MAX_NAME_CHARS = 40
 """Longer language names are not kept: no editor has one."""
 
 
-class Language(msgspec.Struct, frozen=True, kw_only=True):
+class Language(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """What the rules need to know of one language."""
 
     name: str
@@ -31,6 +31,8 @@ class Language(msgspec.Struct, frozen=True, kw_only=True):
     """False for prose and data (markdown, json, ...)."""
     multiline_quotes: tuple[str, ...] = ()
     """Those of `quotes` whose strings may go over line ends; any other string ends with its line."""
+    raw_quotes: tuple[str, ...] = ()
+    """Those of `quotes` within which a backslash is a backslash."""
     has_char_quote: bool = False
     """A single quote delimits one character; elsewhere it is a lifetime, a digit separator or a typo."""
     ends_statement_at_newline: bool = True
@@ -95,6 +97,7 @@ _ALL = (
         grammar=True,
         quotes=("`", '"'),
         multiline_quotes=("`",),
+        raw_quotes=("`",),
         has_char_quote=True,
     ),
     _c_like("rust", grammar=True, multiline_quotes=('"',), is_block_comment_nested=True, **_CHAR),
@@ -119,7 +122,7 @@ _ALL = (
     ),
     _c_like("powershell", newline=True, line_comments=("#",), block_comment=("<#", "#>")),
     _c_like("awk", newline=True, line_comments=("#",), block_comment=None, quotes=('"',)),
-    _by_indent("shell", multiline_quotes=('"', "'")),
+    _by_indent("shell", multiline_quotes=('"', "'"), raw_quotes=("'",)),
     _by_indent("ruby", block_comment=("=begin", "=end"), multiline_quotes=('"', "'")),
     _by_indent("elixir", **_TRIPLE),
     _by_indent("julia", block_comment=("#=", "=#"), **_TRIPLE_CHAR),
@@ -131,7 +134,7 @@ _ALL = (
     _by_indent("makefile"),
     _by_indent("cmake"),
     _by_indent("dockerfile"),
-    _by_indent("sql", "--", block_comment=_C_COMMENT, multiline_quotes=("'",)),
+    _by_indent("sql", "--", block_comment=_C_COMMENT, multiline_quotes=("'",), raw_quotes=("'",)),
     _by_indent("ocaml", "", line_comments=(), block_comment=("(*", "*)"), quotes=('"',)),
     _by_indent("clojure", ";", quotes=('"',), multiline_quotes=('"',)),
     _by_indent("viml", '"', quotes=("'",)),
