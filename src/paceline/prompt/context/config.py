@@ -48,8 +48,9 @@ class ContextConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Source: facts/retrieval.md §5, where 10 + 10 lines without their continuation found a third as much."""
     max_windows: int = 2
     """Snippets of one document."""
-    min_similarity: float = 0.1
-    """Share of the weight of the cursor's words that a window must have."""
+    min_similarity: float = 0.18
+    """Share of the weight of the cursor's words that a window must have. The median of the best windows at 325
+    random places in nine packages of the standard library; whatever resembled the lines to come was above it."""
     max_document_chars: int = 200_000
     """Longer documents are data more often than code, and cost more to look at than they give."""
     max_new_chars: int = 48_000

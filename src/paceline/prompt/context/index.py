@@ -81,7 +81,11 @@ class DocumentIndex:
         return score / (1 - LENGTH_WEIGHT + LENGTH_WEIGHT * size / mean)
 
     def text_from(self, first_line: int, num_lines: int, max_chars: int) -> str:
-        """Whole lines from `first_line`, without blank ones at either end, none longer than can be used."""
+        """Whole lines from `first_line`, or from before it where the text ends too soon.
+
+        Without blank ones at either end; a line that is too long ends them.
+        """
+        first_line = max(min(first_line, len(self.lines) - num_lines), 0)
         kept: list[str] = []
         num_chars = 0
         for line in self.lines[first_line : first_line + num_lines]:

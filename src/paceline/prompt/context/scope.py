@@ -53,6 +53,18 @@ class Scope:
             return ""
         return os.path.normpath(PurePath(self.context.workspace_root, path))
 
+    @cached_property
+    def _open_texts(self) -> dict[str, str]:
+        documents = (*reversed(self.context.open_documents), self.document)
+        return {self.shown_path(document.path): document.text for document in documents}
+
+    def has_text(self, shown_path: str, text: str) -> bool | None:
+        """Are the lines of `text` in the document that is shown so? None if no such one is open."""
+        whole = self._open_texts.get(shown_path)
+        if whole is None:
+            return None
+        return text in whole or all(line.strip() in whole for line in text.split("\n"))
+
     def shown_path(self, path: str) -> str:
         """`path` below the workspace where it is there; the machine's other folders are no model's business."""
         root, whole = self.context.workspace_root, self.absolute_path(path)
@@ -99,14 +111,14 @@ class Scope:
         return ""
 
     def _indentation_at_cursor(self) -> int:
-        """Of the cursor's line; where nothing stands on it yet, no less than the text above asks for."""
+        """Of the cursor's line; where nothing at all stands before it, what the text above asks for."""
         line = self.before[self.before.rfind("\n") + 1 :]
         indentation = _indentation(line)
-        if line.strip():
+        if line:
             return indentation
         above = next((line for line in reversed(self.lines_above[-20:]) if line.strip()), "")
         opens = above.rstrip().endswith((":", "{", "(", "["))
-        return max(indentation, _indentation(above) + opens)
+        return _indentation(above) + opens
 
     @cached_property
     def query_text(self) -> str:

@@ -63,11 +63,14 @@ def from_edits(scope: Scope, query: Query, admission: Admission) -> Iterator[Fou
         text = _short(edit.after)
         if not reason and not any(character.isalnum() for character in text):
             reason = "empty"
+        path = scope.shown_path(edit.path)
+        if not reason and scope.has_text(path, text) is False:
+            reason = "gone"
         if reason:
             yield SkippedContext("recent_edit", edit.path, reason)
             continue
         score = EDIT_SCORE * (1 - age / MAX_EDITS) + query.similarity(text)
-        yield _piece("recent_edit", scope.shown_path(edit.path), text, score, order=age)
+        yield _piece("recent_edit", path, text, score, order=age)
 
 
 def _short(text: str) -> str:

@@ -67,7 +67,7 @@ class SkippedContext(msgspec.Struct, frozen=True):
     reason: str
     """secret_file | ignored_glob | git_ignored | outside_workspace | secret | binary | too_large | long_lines |
     waiting (not looked at yet, so that this call stays quick) | unlike (nothing in it resembles the text at the
-    cursor) | duplicate (of another snippet, or of what the prompt shows of the document) | budget | empty"""
+    cursor) | duplicate (of another snippet, or of what the prompt shows of the document) | gone (the document has changed since) | budget | empty"""
 
 
 class ContextPlace(msgspec.Struct, frozen=True):

@@ -28,14 +28,5 @@ def still_holds(snippet: Snippet, scope: Scope, admission: Admission) -> bool:
     if origin == "diagnostic":
         known = {diagnostic_comment(scope, item) for item in context.diagnostics}
         return all(line in known for line in snippet.text.split("\n"))
-    return _is_in_document(snippet, scope)
-
-
-def _is_in_document(snippet: Snippet, scope: Scope) -> bool:
-    """Is the text in the open document of that path? True without one: then nothing speaks against it."""
-    for document in scope.context.open_documents:
-        if scope.shown_path(document.path) == snippet.path:
-            if snippet.text in document.text:
-                return True
-            return all(line.strip() in document.text for line in snippet.text.split("\n"))
-    return snippet.origin != "open_document"
+    is_there = scope.has_text(snippet.path, snippet.text)
+    return origin != "open_document" if is_there is None else is_there
