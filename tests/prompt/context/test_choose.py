@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -241,7 +242,8 @@ def test_each_source_can_be_switched_off() -> None:
     chooser = ContextChooser(ContextConfig(), PathRules())
     before = chooser.choose(at_mark(OWN), context)
     for name in names:
-        config = ContextConfig(**{name: SourceConfig(is_enabled=False)})
+        off: dict[str, Any] = {name: SourceConfig(is_enabled=False)}
+        config = ContextConfig(**off)
         assert set(origins(choose(context, config=config))) == set(names) - {name}
         kept = ContextChooser(config, PathRules()).choose(at_mark(OWN), context, before)
         assert name not in origins(kept), "an earlier choice does not outlive the switch"

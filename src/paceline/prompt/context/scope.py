@@ -48,10 +48,7 @@ class Scope:
 
     def absolute_path(self, path: str) -> str:
         """`path` as the workspace's other paths are written; empty if it has none."""
-        path = plain_path(path)
-        if not path or "\0" in path:
-            return ""
-        return os.path.normpath(PurePath(self.context.workspace_root, path))
+        return _absolute(path, self.context.workspace_root)
 
     @cached_property
     def _open_texts(self) -> dict[str, str]:
@@ -66,12 +63,8 @@ class Scope:
         return text in whole or all(line.strip() in whole for line in text.split("\n"))
 
     def shown_path(self, path: str) -> str:
-        """`path` below the workspace where it is there; the machine's other folders are no model's business."""
-        root, whole = self.context.workspace_root, self.absolute_path(path)
-        if root and whole.startswith(os.path.normpath(root) + os.sep):
-            return os.path.relpath(whole, root)
-        given = PurePath(plain_path(path))
-        return given.name if given.is_absolute() else path
+        """`path` as a prompt shows it."""
+        return shown_path(path, self.context.workspace_root)
 
     @cached_property
     def before(self) -> str:
@@ -139,6 +132,21 @@ class Scope:
         """Where this is, for the next call to compare."""
         above = "\n".join(self.lines_above[-2:])
         return ContextPlace(self.path, _hash(self.heading), _hash(above))
+
+
+def shown_path(path: str, root: str = "") -> str:
+    """`path` below the folder `root` where it is there, else the file's name alone if it is absolute: the
+    machine's other folders are no model's business."""
+    whole = _absolute(path, root)
+    if root and whole.startswith(os.path.normpath(root) + os.sep):
+        return os.path.relpath(whole, root)
+    given = PurePath(plain_path(path))
+    return given.name if given.is_absolute() else path
+
+
+def _absolute(path: str, root: str) -> str:
+    path = plain_path(path)
+    return os.path.normpath(PurePath(root, path)) if path and "\0" not in path else ""
 
 
 def distinct_lines(text: str) -> frozenset[str]:
