@@ -10,6 +10,8 @@ from paceline.complete.ending import certain_end
 from paceline.complete.lines import following_line, line_after, line_before
 from paceline.complete.modes import MODES, Mode
 from paceline.complete.postprocess import postprocess
+from paceline.complete.scene import Scene
+from paceline.complete.steps.types import Judged
 from paceline.core.types import Candidate, Cursor, Document, Drop
 from tests.complete.cursors import at
 
@@ -28,7 +30,7 @@ SINGLE_LINE = [
     ("x|", "", Drop("blank")),
     # The rest of the line is there already.
     ("foo(|)", "a, b)", "a, b"),
-    ("foo(|)", "a, b):", "a, b"),
+    ("foo(|)", "a, b):", "a, b):"),  # takes the place of the `)`
     ('print("|")', 'hello")', "hello"),
     ('print(f"{|}")', 'name}")', "name"),
     ("f(g(|)", "a))", "a)"),
@@ -55,7 +57,7 @@ SINGLE_LINE = [
 
 @pytest.mark.parametrize(("marked", "raw", "expected"), SINGLE_LINE)
 def test_single_line(marked: str, raw: str, expected: str | Drop) -> None:
-    result = postprocess(Candidate(text=raw), at(marked), "single_line")
+    result = postprocess(Candidate(text=raw), Scene(at(marked), trigger="invoked")).result
     assert (result if isinstance(result, Drop) else result.text) == expected
 
 
@@ -78,7 +80,9 @@ BLOCKS: list[tuple[Mode, str, str, str, str | Drop]] = [
 def test_several_lines(
     mode: Mode, marked: str, raw: str, reason: str, expected: str | Drop
 ) -> None:
-    result = postprocess(Candidate(text=raw, finish_reason=reason), at(marked), mode)
+    result = postprocess(
+        Candidate(text=raw, finish_reason=reason), Scene(at(marked), mode, trigger="invoked")
+    ).result
     assert (result if isinstance(result, Drop) else result.text) == expected
 
 
@@ -94,16 +98,24 @@ def cursors(draw: st.DrawFn) -> Cursor:
     return Cursor(document=Document(path="", text=text), offset=offset)
 
 
+def without_indent(text: str) -> str:
+    return "\n".join(line.lstrip(" \t") for line in text.split("\n"))
+
+
 @given(CODE, cursors(), st.sampled_from(MODES), st.sampled_from(["stop", "length", "deadline"]))
-def test_result_is_a_prefix_and_stable(raw: str, cursor: Cursor, mode: Mode, reason: str) -> None:
-    candidate = Candidate(text=raw, finish_reason=reason)
-    result = postprocess(candidate, cursor, mode)
+def test_result_is_cut_from_the_raw_text_and_stable(
+    raw: str, cursor: Cursor, mode: Mode, reason: str
+) -> None:
+    scene = Scene(cursor, mode)
+    judged = postprocess(Candidate(text=raw, finish_reason=reason), scene)
+    result = judged.result
     if isinstance(result, Drop):
-        assert result.reason in ("blank", "repeats_suffix", "deadline")
+        assert judged.trail[-1].drop_reason == result.reason
         return
-    assert raw.startswith(result.text)
+    assert without_indent(result.text).rstrip() in without_indent(raw)
     assert result.text.strip()
-    assert postprocess(result, cursor, mode) == result
+    assert 0 <= result.num_replaced_chars <= len(scene.line_after)
+    assert postprocess(result, scene) == Judged(result, ())
     if mode == "single_line":
         assert result.text.count("\n") <= 1
 

@@ -1,153 +1,116 @@
-"""Candidate to completion: small pure steps, in order. Every drop has a reason.
+"""Candidate to completion: small pure steps, in order. Every drop has a reason, every change a note.
 
-A step only ever shortens the candidate from its end or drops it: the result is a prefix of the raw
-text, and the document before the cursor is never touched. `postprocess` repeats the steps until
-nothing changes, so it is idempotent. A new rule is one function, one line in COMMON_STEPS and its
-cases in tests/complete/.
+    text at all  →  where it ends  →  indentation  →  loops  →  what is already there  →  mid-line, brackets
+                 →  secrets  →  worth a look  →  turned down before  →  does it parse, do its names exist
+
+The order is the design. First what is no code at all goes, so that no later rule reads it; then the end, so
+that no rule judges text that is not wanted; then what the document has already. What is left is judged as a
+whole, the dear checks last, on the text as it will be shown.
+
+A step cuts the text, mends leading white space, widens the replace range, adds flags, or drops the
+candidate; what stands before the cursor is never touched. Steps run again until none changes anything, so
+`postprocess` is idempotent. A new rule is one function, one line in STEPS and its cases in tests/golden/.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-
-from msgspec.structs import replace
-
-from paceline.complete.ending import certain_end
-from paceline.complete.lines import following_line, line_after, line_before
-from paceline.complete.modes import Mode
-from paceline.core.types import Candidate, Cursor, Drop
-
-Step = Callable[[Candidate, Cursor], Candidate | Drop]
-
-MIN_REPEATED_CHARS = 3
-"""A repeated rest of the line with words in it counts from this length ..."""
-MIN_PARTLY_REPEATED_CHARS = 8
-"""... and the beginning of such a rest from this one; shorter ones happen by chance."""
-_WORD = re.compile(r"\w")
-
-
-def postprocess(candidate: Candidate, cursor: Cursor, mode: Mode) -> Candidate | Drop:
-    """Apply the steps of `mode` until nothing changes."""
-    while True:
-        before = candidate.text
-        for step in STEPS[mode]:
-            result = step(candidate, cursor)
-            if isinstance(result, Drop):
-                return result
-            candidate = result
-        if candidate.text == before:
-            return candidate
-
-
-def _end_for(mode: Mode) -> Step:
-    def end(candidate: Candidate, cursor: Cursor) -> Candidate | Drop:
-        """Cut where the mode says that a completion ends."""
-        return _cut(candidate, certain_end(candidate.text, cursor, mode))
-
-    return end
-
-
-def end_at_whole_line(candidate: Candidate, cursor: Cursor) -> Candidate | Drop:
-    """Cut a last line that ran out of tokens or time, if there is a whole line before it."""
-    if candidate.finish_reason not in ("length", "deadline"):
-        return candidate
-    end = candidate.text.rfind("\n")
-    return _cut(candidate, end if candidate.text[: max(end, 0)].strip() else None)
-
-
-def cut_repeated_rest(candidate: Candidate, cursor: Cursor) -> Candidate | Drop:
-    """Cut text that the rest of the line already has: `a, b)` before `)` becomes `a, b`.
-
-    Words count by length. Brackets and quotes alone are cut only if the line is better balanced
-    without them, so that `foo(x)` before the `)` of an outer call stays whole.
-    """
-    rest = line_after(cursor)
-    if not rest:
-        return candidate
-    text, before = candidate.text, line_before(cursor)
-    for start in range(len(text)):
-        tail = text[start:]
-        if rest.startswith(tail):
-            common, more = tail, ""
-        elif tail.startswith(rest):
-            common, more = rest, tail[len(rest) :]
-        else:
-            continue
-        if _WORD.search(common):
-            is_whole = common == rest and (not more or more.lstrip(" \t\r").startswith("\n"))
-            num_chars = len(common.strip())
-            is_repeat = num_chars >= (
-                MIN_REPEATED_CHARS if is_whole else MIN_PARTLY_REPEATED_CHARS
-            ) and (is_whole or not more)
-        else:
-            kept = before + text[:start] + rest
-            is_repeat = imbalance(kept) < imbalance(before + text + rest)
-        if is_repeat:
-            return _cut(candidate, start, if_empty="repeats_suffix")
-    return candidate
-
-
-def cut_repeated_line(candidate: Candidate, cursor: Cursor) -> Candidate | Drop:
-    """Cut before a line that is, with its indentation, the next line of the document."""
-    following = following_line(cursor)
-    if not following:
-        return candidate
-    is_first_whole = not line_after(cursor)
-    start = 0
-    for index, line in enumerate(candidate.text.split("\n")):
-        whole = line if index else line_before(cursor) + line
-        if line.strip() and whole.rstrip() == following and (index or is_first_whole):
-            return _cut(candidate, max(start - 1, 0), if_empty="repeats_suffix")
-        start += len(line) + 1
-    return candidate
-
-
-def trim_end(candidate: Candidate, cursor: Cursor) -> Candidate | Drop:
-    """Cut white space at the end, unless it separates the text from the rest of the line."""
-    end = len(candidate.text.rstrip())
-    return candidate if line_after(cursor) or not end else _cut(candidate, end)
-
-
-def cut_broken_text(candidate: Candidate, cursor: Cursor) -> Candidate | Drop:
-    """Cut before U+FFFD, which stands for bytes that are no text."""
-    end = candidate.text.find("\ufffd")
-    return _cut(candidate, end if end >= 0 else None, if_empty="broken_text")
-
-
-def drop_blank(candidate: Candidate, cursor: Cursor) -> Candidate | Drop:
-    """Drop text of white space only."""
-    if candidate.text.strip():
-        return candidate
-    return Drop("deadline" if candidate.finish_reason == "deadline" else "blank")
-
-
-def imbalance(text: str) -> int:
-    """How many brackets and quotes of `text` lack their other half, counted without parsing."""
-    brackets = sum(abs(text.count(pair[0]) - text.count(pair[1])) for pair in ("()", "[]", "{}"))
-    return brackets + sum(text.count(quote) % 2 for quote in "\"'`")
-
-
-def _cut(candidate: Candidate, end: int | None, *, if_empty: str = "") -> Candidate | Drop:
-    """Keep the text before `end`; the text then ends where it should, whatever stopped the model."""
-    if end is None or end >= len(candidate.text):
-        return candidate
-    text = candidate.text[:end]
-    if if_empty and not text.strip():
-        return Drop(if_empty)
-    return replace(candidate, text=text, finish_reason="stop")
-
-
-COMMON_STEPS: tuple[Step, ...] = (
+from paceline.complete.scene import Scene
+from paceline.complete.steps.brackets import cut_duplicate_closers, cut_unopened_closers
+from paceline.complete.steps.broken import (
     cut_broken_text,
+    cut_fences,
+    cut_path_lines,
+    cut_sentinels,
+)
+from paceline.complete.steps.ends import end_at_whole_statement, end_by_mode
+from paceline.complete.steps.following import cut_repeated_line, drop_near_following
+from paceline.complete.steps.indent import mend_indent, mend_tabs
+from paceline.complete.steps.midline import cover_closers, meet_rest
+from paceline.complete.steps.parse import check_parse
+from paceline.complete.steps.rejected import drop_rejected
+from paceline.complete.steps.repetition import (
+    cut_echo,
+    cut_repeated_lines,
+    drop_repeated_above,
+    drop_repeated_tokens,
+)
+from paceline.complete.steps.suffix import cut_repeated_rest
+from paceline.complete.steps.trivial import drop_blank, drop_trivial, trim_end
+from paceline.complete.steps.types import Judged, Step, StepNote
+from paceline.core.types import Candidate, Drop
+
+MAX_ROUNDS = 8
+"""Each round but the last shortens or mends the text; two or three are usual."""
+
+STEPS: tuple[Step, ...] = (
+    cut_broken_text,
+    cut_sentinels,
+    cut_fences,
+    cut_path_lines,
+    cut_echo,
+    mend_tabs,
+    mend_indent,
+    end_by_mode,
+    end_at_whole_statement,
+    drop_repeated_tokens,
+    cut_repeated_lines,
+    drop_repeated_above,
     cut_repeated_rest,
     cut_repeated_line,
+    drop_near_following,
+    meet_rest,
+    cover_closers,
+    cut_duplicate_closers,
+    cut_unopened_closers,
     trim_end,
     drop_blank,
+    drop_trivial,
+    drop_rejected,
+    check_parse,
 )
-STEPS: dict[Mode, tuple[Step, ...]] = {
-    "single_line": (_end_for("single_line"), *COMMON_STEPS),
-    "block_body": (_end_for("block_body"), end_at_whole_line, *COMMON_STEPS),
-    "multi_line": (_end_for("multi_line"), end_at_whole_line, *COMMON_STEPS),
-}
-"""The order is the design: first where it ends, then what is already there, then what is left."""
+STEP_NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)
+
+
+def postprocess(
+    candidate: Candidate, scene: Scene, *, disabled: frozenset[str] = frozenset()
+) -> Judged:
+    """Apply the steps until nothing changes. Never raises.
+
+    Args:
+        disabled: names of steps to leave out, to learn what each is worth.
+    """
+    trail: list[StepNote] = []
+    seen: dict[str, tuple[str, int, str]] = {}
+    for _ in range(MAX_ROUNDS):
+        before = _state(candidate)
+        for step in STEPS:
+            name = step.__name__
+            if name in disabled or seen.get(name) == _state(candidate):
+                continue
+            seen[name] = _state(candidate)
+            result = step(candidate, scene)
+            if result != candidate:
+                trail.append(_note(name, candidate, result))
+            if isinstance(result, Drop):
+                return Judged(result, tuple(trail))
+            candidate = result
+        if _state(candidate) == before:
+            break
+    return Judged(candidate, tuple(trail))
+
+
+def _state(candidate: Candidate) -> tuple[str, int, str]:
+    """All that a step looks at: a step that has seen it has nothing to add, as steps are pure."""
+    return candidate.text, candidate.num_replaced_chars, candidate.finish_reason
+
+
+def _note(name: str, before: Candidate, after: Candidate | Drop) -> StepNote:
+    is_dropped = isinstance(after, Drop)
+    added = () if is_dropped else tuple(flag for flag in after.flags if flag not in before.flags)
+    return StepNote(
+        step=name,
+        num_chars_before=len(before.text),
+        num_chars_after=0 if is_dropped else len(after.text),
+        drop_reason=after.reason if is_dropped else "",
+        flags=tuple(sorted({flag.partition(":")[0] for flag in added})),
+    )

@@ -14,6 +14,7 @@ from paceline.complete.modes import Mode, Trigger
 from paceline.core.types import Cursor
 from paceline.syntax.languages import Language, language_of
 from paceline.syntax.place import Place, place_at
+from paceline.syntax.scan import MAX_BEFORE_CHARS, Scanner
 from paceline.syntax.tree import SyntaxTree, parse
 
 MAX_FOLLOWING_LINES = 12
@@ -53,7 +54,9 @@ class Scene:
             rejected: texts that the user rejected or deleted at this very place, newest first.
             parse_document: how to get the document's tree; else it is parsed from nothing.
         """
-        self.cursor, self.mode, self.trigger = cursor, mode, trigger
+        self.cursor = cursor
+        self.mode: Mode = mode
+        self.trigger: Trigger = trigger
         self.project, self.rejected = project, rejected
         self._parse = parse_document
 
@@ -83,6 +86,15 @@ class Scene:
         if self._parse is not None:
             return self._parse()
         return parse(self.cursor.document.text, self.language, around=self.cursor.offset)
+
+    @cached_property
+    def scanner(self) -> Scanner:
+        """What is open at the cursor, ready to read candidates."""
+        text, offset, step = self.cursor.document.text, self.cursor.offset, MAX_BEFORE_CHARS // 2
+        begin = max(
+            (offset // step - 1) * step, 0
+        )  # moves seldom, so what was read before is known
+        return Scanner.start(text[begin:offset], self.language)
 
     @cached_property
     def place(self) -> Place:

@@ -1,0 +1,68 @@
+"""Text that the next lines of the document already have."""
+
+from __future__ import annotations
+
+import re
+
+from rapidfuzz.distance import Levenshtein
+
+from paceline.complete.scene import Scene
+from paceline.complete.steps.cut import cut
+from paceline.core.types import Candidate, Drop
+
+MAX_COMPARED_LINES = 3
+MAX_DIFFERENCE = 0.05
+"""Share of the characters that may differ, or one character: Tabby's (postprocess/dropDuplicated.ts)."""
+MAX_COMPARED_CHARS = 2_000
+"""Of the candidate."""
+MIN_NEAR_CHARS = 12
+"""Shorter lines are often alike and both wanted."""
+_DIGITS = re.compile(r"\d+")
+_WORDS = re.compile(r"\w+")
+
+
+def cut_repeated_line(candidate: Candidate, scene: Scene) -> Candidate | Drop:
+    """Cut before a line that is, with its indentation, the next line of the document."""
+    if not scene.following_lines:
+        return candidate
+    following = scene.following_lines[0]
+    is_first_whole = not scene.line_after
+    start = 0
+    for index, line in enumerate(candidate.text.split("\n")):
+        whole = line if index else scene.line_before + line
+        is_code = bool(line.strip())
+        if is_code and whole.rstrip() == following and (index or is_first_whole):
+            return cut(candidate, max(start - 1, 0), if_empty="repeats_suffix")
+        start += len(line) + 1
+    return candidate
+
+
+def drop_near_following(candidate: Candidate, scene: Scene) -> Candidate | Drop:
+    """Drop lines that are nearly those that follow: equal but for white space, signs or a typing slip.
+
+    Neighbouring lines of real code are often alike on purpose, so single lines must have the same words,
+    and several lines the same numbers.
+    """
+    if scene.line_after or not scene.following_lines:
+        return candidate
+    own = _first_lines(candidate, scene, min(MAX_COMPARED_LINES, len(scene.following_lines)))
+    following = [line.strip() for line in scene.following_lines[: len(own)]]
+    return Drop("repeats_following") if own and _is_near(own, following) else candidate
+
+
+def _first_lines(candidate: Candidate, scene: Scene, count: int) -> list[str]:
+    """The first lines that the candidate completes or adds, stripped, blank ones left out."""
+    text = candidate.text[:MAX_COMPARED_CHARS]
+    is_line_finished = text.lstrip(" \t\r").startswith("\n")
+    lines = (text if is_line_finished else scene.line_before + text).split("\n")
+    return [line.strip() for line in lines if line.strip()][:count]
+
+
+def _is_near(own: list[str], following: list[str]) -> bool:
+    one, other = "\n".join(own), "\n".join(following)
+    if min(len(one), len(other)) < MIN_NEAR_CHARS or _DIGITS.findall(one) != _DIGITS.findall(other):
+        return False
+    limit = max(1, int(MAX_DIFFERENCE * max(len(one), len(other))))
+    if Levenshtein.distance(one, other, score_cutoff=limit) > limit:
+        return False
+    return len(own) > 1 or _WORDS.findall(one) == _WORDS.findall(other)
