@@ -24,6 +24,10 @@ class PromptParts(msgspec.Struct, frozen=True, kw_only=True):
     suffix: str | None = None
     """None asks for plain left-to-right text; a string, even an empty one, for fill-in-the-middle."""
     snippets: tuple[Snippet, ...] = ()
+    path: str = ""
+    """Of the file at the cursor; shown to models that were trained to see it. Best relative to the project."""
+    project: str = ""
+    """Name of the repository, for the same models."""
     is_truncatable: bool = True
     """May far ends be cut to fit the window? If not, a long prompt raises PromptTooLongError."""
     prompt_ids: tuple[int, ...] | None = None
