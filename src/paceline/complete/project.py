@@ -1,0 +1,164 @@
+"""What is known of the project beyond the document at the cursor: names, attributes and modules, for groundedness.
+
+Fed with documents as they are opened, read or changed; asked for every completion. It over-counts on purpose (words in
+comments are names too): a name that was seen anywhere is not called invented.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+
+import msgspec
+
+from paceline.complete.modules import Modules, builtin_module
+from paceline.complete.scene import ProjectNames
+from paceline.complete.words import Words, words_of
+from paceline.core.types import Document
+from paceline.hygiene.paths import PathRules, plain_path
+from paceline.syntax.languages import language_of
+
+MAX_DOCUMENTS = 256
+"""Documents known at once; the one updated longest ago is forgotten first."""
+
+MAX_NAMES = 1_000_000
+"""Names of all known documents together, about 100 MB if no two documents shared a word."""
+
+MAX_ROOTS = 8
+
+FAMILIES = {
+    "javascriptreact": "javascript", "typescript": "javascript", "typescriptreact": "javascript",
+    "vue": "javascript", "svelte": "javascript", "cpp": "c", "objective-c": "c", "cython": "python",
+    "jupyter": "python",
+}  # fmt: skip
+"""Languages that import each other's files."""
+
+
+class _Known(msgspec.Struct, frozen=True):
+    family: str
+    text_hash: int
+    num_chars: int
+    words: Words
+
+
+class ProjectIndex:
+    """Names of known documents and modules of known workspaces. Not bound to a document: relative imports are unknown
+    to it; `seen_from` gives what a Scene needs."""
+
+    def __init__(self, rules: PathRules | None = None) -> None:
+        self._rules = rules or PathRules()
+        self._documents: OrderedDict[str, _Known] = OrderedDict()
+        self._modules: OrderedDict[str, Modules] = OrderedDict()
+        self._num_names = 0
+
+    def update(self, document: Document) -> None:
+        """Take in a document's newest text. An unchanged one costs a hash, a keystroke the paragraph it is in."""
+        key = plain_path(document.path)
+        known = self._documents.pop(key, None)
+        text_hash, num_chars = hash(document.text), len(document.text)
+        if known is None or (known.text_hash, known.num_chars) != (text_hash, num_chars):
+            self._num_names -= _size(known)
+            known = _Known(
+                family_of(language_of(document).name), text_hash, num_chars, words_of(document.text)
+            )
+            self._num_names += _size(known)
+        self._documents[key] = known
+        while len(self._documents) > MAX_DOCUMENTS or (
+            self._num_names > MAX_NAMES and len(self._documents) > 1
+        ):
+            self._num_names -= _size(self._documents.popitem(last=False)[1])
+
+    def forget(self, path: str) -> None:
+        """A document is gone."""
+        self._num_names -= _size(self._documents.pop(plain_path(path), None))
+
+    @property
+    def num_documents(self) -> int:
+        """Known at this time."""
+        return len(self._documents)
+
+    def seen_from(self, document: Document, root: str = "") -> ProjectNames:
+        """The project as `document` sees it.
+
+        Args:
+            root: absolute folder of the workspace; empty: no folder is listed, and relative imports are unknown.
+        """
+        return _View(self, plain_path(document.path), root)
+
+    def has_module(self, language: str, name: str) -> bool | None:
+        """Does an import of `name` resolve? None if that cannot be known."""
+        return self.module_from("", "", language, name)
+
+    def has_name(self, language: str, name: str) -> bool:
+        """Is `name` seen anywhere in the known documents of this language and those that go with it?"""
+        family = family_of(language)
+        return any(
+            known.family == family and name in known.words.names
+            for known in self._documents.values()
+        )
+
+    def has_attribute(self, language: str, name: str) -> bool:
+        """Is `.name` seen, or defined where it could be meant, anywhere in the known documents of this language?"""
+        family = family_of(language)
+        return any(
+            known.family == family and name in known.words.attributes
+            for known in self._documents.values()
+        )
+
+    def module_from(self, path: str, root: str, language: str, name: str) -> bool | None:
+        """Does an import of `name` resolve in the document at `path` of the workspace `root`?"""
+        family = family_of(language)
+        is_relative = name.startswith((".", "self::"))
+        if not root or not path or "\0" in name:
+            found = builtin_module(family, name)
+        else:
+            found = self._modules_of(root).has(family, name, _real_path(path, root))
+        if found or is_relative:
+            return found
+        is_imported = any(
+            known.family == family and name in known.words.modules
+            for known in self._documents.values()
+        )
+        return True if is_imported else found
+
+    def _modules_of(self, root: str) -> Modules:
+        modules = self._modules.get(root)
+        if modules is None:
+            modules = self._modules[root] = Modules(root, self._rules)
+            if len(self._modules) > MAX_ROOTS:
+                self._modules.popitem(last=False)
+        return modules
+
+
+class _View:
+    """The index, asked on behalf of one document."""
+
+    def __init__(self, index: ProjectIndex, path: str, root: str) -> None:
+        self._index, self._path, self._root = index, path, root
+
+    def has_module(self, language: str, name: str) -> bool | None:
+        return self._index.module_from(self._path, self._root, language, name)
+
+    def has_name(self, language: str, name: str) -> bool:
+        return self._index.has_name(language, name)
+
+    def has_attribute(self, language: str, name: str) -> bool:
+        return self._index.has_attribute(language, name)
+
+
+def family_of(language: str) -> str:
+    """The languages that import each other's files go by one name."""
+    return FAMILIES.get(language, language)
+
+
+def _real_path(path: str, root: str) -> str:
+    """The document's file, links followed; the text itself where no file can have that name."""
+    try:
+        return os.path.realpath(path if Path(path).is_absolute() else f"{root}/{path}")
+    except (OSError, ValueError):
+        return path
+
+
+def _size(known: _Known | None) -> int:
+    return len(known.words.names) + len(known.words.attributes) if known else 0

@@ -1,0 +1,186 @@
+"""Names, attributes and modules of a project: found where they are, unknown where nobody can say."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paceline.complete import project
+from paceline.complete.project import ProjectIndex
+from paceline.complete.words import words_of
+from paceline.core.types import Document
+
+FILES = {
+    "pyproject.toml": '[project]\ndependencies = ["attrs>=2", "scikit-learn[x] ; python_version>\'3\'"]\n',
+    "requirements-dev.txt": "pytest-cov==3\n# no\nmypy\n",
+    "package.json": '{"dependencies": {"express": "1", "@house/garden": "2"}}',
+    ".gitignore": "generated/\nbuilt_*.py\n",
+    "src/shop/__init__.py": "",
+    "src/shop/prices.py": "",
+    "src/shop/api/orders.py": "",
+    "src/shop/fast.cpython-311-x86_64-linux-gnu.so": "",
+    "web/orders.ts": "",
+    "web/users.ts": "",
+    "web/lib/index.js": "",
+    "web/theme.module.css": "",
+    "rust/src/main.rs": "",
+    "rust/src/net.rs": "",
+    "rust/src/net/tcp.rs": "",
+    "c/box.h": "",
+    ".venv/lib/python3.11/site-packages/attr/__init__.py": "",
+    ".venv/lib/python3.11/site-packages/six.py": "",
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("workspace")
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "far.py").write_text("")
+    (folder / "src/shop/linked").symlink_to(outside)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "language", "name", "answer"),
+    [
+        ("src/shop/orders.py", "python", ".prices", True),
+        ("src/shop/orders.py", "python", ".api.orders", True),
+        ("src/shop/orders.py", "python", ".fast", True),
+        ("src/shop/orders.py", "python", ".", True),
+        ("src/shop/orders.py", "python", ".discounts", False),
+        ("src/shop/orders.py", "python", ".api.nothing", False),
+        ("src/shop/orders.py", "python", ".nothing.orders", False),
+        ("src/shop/orders.py", "python", "._version", None),
+        ("src/shop/orders.py", "python", ".built_by_make", None),
+        ("src/shop/orders.py", "python", ".linked.far", None),
+        ("src/shop/api/orders.py", "python", "..prices", True),
+        ("src/shop/api/orders.py", "python", "..rebates", False),
+        ("src/shop/api/orders.py", "python", "...........x", None),
+        ("src/shop/orders.py", "python", "os.path", True),
+        ("src/shop/orders.py", "python", "shop.prices", True),
+        ("src/shop/orders.py", "python", "shop.rebates", False),
+        ("src/shop/orders.py", "python", "attr", True),
+        ("src/shop/orders.py", "python", "six.moves", True),
+        ("src/shop/orders.py", "python", "pytest_cov", True),
+        ("src/shop/orders.py", "python", "mypy.api", True),
+        ("src/shop/orders.py", "python", "orjson_tools", False),
+        ("web/orders.ts", "typescript", "./users", True),
+        ("web/orders.ts", "typescript", "./users.js", True),
+        ("web/orders.ts", "typescript", "./lib", True),
+        ("web/orders.ts", "typescript", "./lib/index.js", True),
+        ("web/orders.ts", "typescript", "./theme.module.css", True),
+        ("web/orders.ts", "typescript", "..", True),
+        ("web/orders.ts", "typescript", "./discounts", False),
+        ("web/orders.ts", "typescript", "./discounts.js", False),
+        ("web/orders.ts", "typescript", "./generated/graphql", None),
+        ("web/orders.ts", "typescript", "./$types", None),
+        ("web/orders.ts", "typescript", "../../elsewhere", None),
+        ("web/orders.ts", "typescriptreact", "express", True),
+        ("web/orders.ts", "typescript", "@house/garden/sub", True),
+        ("web/orders.ts", "typescript", "node:fs", True),
+        ("web/orders.ts", "typescript", "fs/promises", True),
+        ("web/orders.ts", "typescript", "left-pad", None),
+        ("rust/src/main.rs", "rust", "self::net", True),
+        ("rust/src/net.rs", "rust", "self::tcp", True),
+        ("rust/src/net.rs", "rust", "self::udp", False),
+        ("rust/src/main.rs", "rust", "serde", None),
+        ("c/box.c", "c", "./box.h", True),
+        ("c/box.c", "c", "./ball.h", None),
+        ("c/box.c", "go", "fmt", None),
+        ("/elsewhere/a.py", "python", ".prices", None),
+        ("\0", "python", ".prices", None),
+    ],
+)
+def test_modules(root: str, path: str, language: str, name: str, answer: bool | None) -> None:
+    view = ProjectIndex().seen_from(Document(path=path, text=""), root)
+    assert view.has_module(language, name) is answer
+
+
+def test_modules_without_a_workspace() -> None:
+    index = ProjectIndex()
+    assert index.has_module("python", "json.decoder") is True
+    assert index.has_module("python", "numpy") is None
+    assert index.has_module("python", ".prices") is None
+    assert index.has_module("javascript", "node:fs") is True
+    index.update(Document(path="a.py", text="import numpy as np, yaml.nodes\nfrom attr import s\n"))
+    index.update(
+        Document(path="a.ts", text="import {x} from '@house/x'\nconst y = require(\"why\")\n")
+    )
+    assert [index.has_module("python", name) for name in ("numpy", "yaml.nodes", "attr")] == [
+        True
+    ] * 3
+    assert [index.has_module("javascript", name) for name in ("@house/x", "why")] == [True] * 2
+    assert index.has_module("python", "why") is None
+
+
+def test_new_files_are_seen(root: str) -> None:
+    view = ProjectIndex().seen_from(Document(path="web/orders.ts", text=""), root)
+    assert view.has_module("typescript", "./late") is False
+    late = Path(root) / "web/late.ts"
+    late.write_text("")
+    os.utime(late.parent, ns=(1, 1))
+    assert view.has_module("typescript", "./late") is True
+
+
+def test_names_follow_the_newest_text() -> None:
+    index = ProjectIndex()
+    index.update(Document(path="a.py", text="def frobnicate(x):\n    return x.width\n"))
+    assert index.has_name("python", "frobnicate") and index.has_attribute("python", "width")
+    assert index.has_attribute("python", "frobnicate")
+    assert not index.has_attribute("python", "return")
+    assert not index.has_name("go", "frobnicate")
+    index.update(Document(path="a.py", text="class Box: ...\n"))
+    assert not index.has_name("python", "frobnicate") and index.has_name("python", "Box")
+    index.update(Document(path="b.ts", text="export const net = 1"))
+    assert index.has_name("javascriptreact", "net")
+    index.forget("b.ts")
+    assert not index.has_name("javascript", "net")
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, "MAX_DOCUMENTS", 3)
+    monkeypatch.setattr(project, "MAX_NAMES", 50)
+    index = ProjectIndex()
+    for number in range(6):
+        index.update(Document(path=f"{number}.py", text=f"name_{number} = 1"))
+        index.update(Document(path="0.py", text="name_0 = 1"))
+    assert index.num_documents == 3
+    assert index.has_name("python", "name_0") and not index.has_name("python", "name_2")
+    index.update(Document(path="large.py", text=" ".join(f"word_{number}" for number in range(90))))
+    assert index.num_documents == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text(
+        alphabet=st.one_of(st.characters(), st.sampled_from("import a,.'\n\0\ud800")), max_size=200
+    )
+)
+def test_any_text(text: str) -> None:
+    index = ProjectIndex()
+    index.update(Document(path=text, text=text, language="python"))
+    view = index.seen_from(Document(path=text, text=text), "/nowhere")
+    assert view.has_module("python", text) in (True, False, None)
+    assert view.has_module("javascript", "./" + text) in (True, False, None)
+
+
+def test_a_keystroke_costs_little() -> None:
+    text = "\n\n".join(
+        f"def function_{n}(a, b):\n    return a.field_{n} + b[{n}]" for n in range(700)
+    )
+    index = ProjectIndex()
+    index.update(Document(path="a.py", text=text))
+    start = time.perf_counter()
+    for number in range(20):
+        index.update(Document(path="a.py", text=f"{text}\nx{number}"))
+    assert (time.perf_counter() - start) / 20 < 0.02
+    assert words_of(text).names >= {"function_1", "function_699"}
