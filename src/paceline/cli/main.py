@@ -35,11 +35,13 @@ class CommandLine(NamedTuple):
 COMMANDS = (
     CommandLine("serve", "paceline.cli.serve", USE, "serve"),
     CommandLine("complete", "paceline.cli.complete", USE, "serve"),
+    CommandLine("why", "paceline.cli.why", USE, "serve"),
     CommandLine("models", "paceline.cli.models", USE, "serve"),
     CommandLine("corpus", "paceline.cli.corpus", MAKE, "corpus"),
     CommandLine("tokenizer", "paceline.cli.tokenizer", MAKE, "train"),
     CommandLine("train", "paceline.cli.train", MAKE, "train"),
     CommandLine("eval", "paceline.cli.evals", MAKE, "evals"),
+    CommandLine("replay", "paceline.cli.replay", MAKE, "evals"),
 )
 """In the order of the help page. A line whose module does not exist is skipped."""
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import PurePath
 
 import msgspec
 
 from paceline.complete.cache import Asked, Spot, spot_at
 from paceline.complete.config import CompleteConfig
 from paceline.complete.ending import Ending
+from paceline.complete.gate_features import GateFeatures
 from paceline.complete.intent import Decision
 from paceline.complete.modes import Mode
-from paceline.complete.request import CompleteRequest
+from paceline.complete.request import Attributed, CompleteRequest
 from paceline.complete.rhythm import Pace
 from paceline.complete.scene import Scene
 from paceline.complete.session import DocumentState
@@ -39,6 +41,18 @@ class Ask:
         self.pace = Pace()
         self.decision: Decision | None = None
         self.snippets: tuple[Snippet, ...] = ()
+        self.attributions: tuple[Attributed, ...] = ()
+        self.first_text_ms: float | None = None
+        self.leftovers: list[tuple[Spot, str]] = []
+        """What the model wrote beyond the completion, by line (splitter.py)."""
+        self.is_prefetch = False
+        self.features: GateFeatures | None = None
+        """What the gate saw; for fitting it."""
+
+    @property
+    def is_free(self) -> bool:
+        """Did the client leave the mode to us?"""
+        return self.request.mode is None
 
     @property
     def is_automatic(self) -> bool:
@@ -91,6 +105,10 @@ class Ask:
             return ending.certain_end(text) is not None
 
         params = params_of(self.request, config, self.scene.mode, context_tokens)
+        if (
+            self.is_prefetch
+        ):  # it must not supersede what the user waits for, nor keep anybody waiting
+            params = msgspec.structs.replace(params, session=None, lane="batch")
         return msgspec.structs.replace(params, stop_when=is_ended)
 
 
@@ -108,7 +126,13 @@ def parts_of(
     )
     if state is not None and config.is_suffix_kept:
         suffix = state.suffix_keeper.keep(suffix)
-    return PromptParts(prefix=prefix, suffix=suffix, snippets=snippets)
+    return PromptParts(
+        prefix=prefix,
+        suffix=suffix,
+        snippets=snippets,
+        path=request.cursor.document.path,
+        project=PurePath(request.context.workspace_root).name,
+    )
 
 
 def params_of(

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from paceline.complete.attribution import AttributionPolicy
 from paceline.complete.modes import Mode
 from paceline.core.errors import ConfigError
 from paceline.prompt.context.config import ContextConfig
@@ -33,7 +34,7 @@ class CompleteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """If not, a request that names no mode gets a single line."""
     multi_line_threshold: float = 0.5
     """0 to 1: higher offers single lines more often, 1 always. A request may bring its user's own."""
-    skips: bool = True
+    is_skipping: bool = True
     """Are places left alone where an automatic completion is hardly ever wanted (complete/skip.py)?"""
     disabled_steps: frozenset[str] = frozenset()
     """Post-processing steps that do not run, by name."""
@@ -50,6 +51,10 @@ class CompleteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Probability of being kept below which nothing is shown; None is what the gate was tuned to."""
     exempt_share: float = 0.02
     """Share of completions that are shown although the gate would hide them, so that it can be judged."""
+    attribution_policy: AttributionPolicy = "show"
+    """What happens to completions that equal known code under a licence that asks for more than a name."""
+    ignored_globs: tuple[str, ...] = ()
+    """Files that are neither completed nor shown to a model, in .gitignore's notation."""
     context: ContextConfig = ContextConfig()
     max_documents: int = 256
     """Documents whose rhythm, history and syntax tree are remembered."""
@@ -97,8 +102,8 @@ def plain_config(**changes: Any) -> CompleteConfig:
 
     off: dict[str, Any] = {
         "is_mode_inferred": False,
-        "skips": False,
-        "disabled_steps": STEP_NAMES - {"end_by_mode", "drop_blank", "trim_end"},
+        "is_skipping": False,
+        "disabled_steps": frozenset(STEP_NAMES) - {"end_by_mode", "drop_blank", "trim_end"},
         "is_cached": False,
         "is_prefetching": False,
         "is_debounced": False,

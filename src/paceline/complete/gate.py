@@ -60,6 +60,8 @@ class GateWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     metadata: GateMetadata
     bias: float
     features: tuple[FeatureWeight, ...]
+    threshold: float = 0.0
+    """Probability from which on a completion is shown, as it was tuned with these weights."""
     calibration: tuple[tuple[float, float], ...] = ()
     """Points (raw probability, calibrated one), both ascending, joined by lines; none: raw is as good."""
 
@@ -73,6 +75,8 @@ class GateWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         numbers = [self.bias, *(x for f in self.features for x in (f.mean, f.scale, f.weight))]
         if not all(map(math.isfinite, numbers)) or any(f.scale <= 0 for f in self.features):
             raise ValueError("numbers must be finite, and scales above 0")
+        if not 0 <= self.threshold <= 1:
+            raise ValueError("the threshold must be between 0 and 1")
         points = self.calibration
         flat = [value for point in points for value in point]
         if not all(0 <= value <= 1 for value in flat):

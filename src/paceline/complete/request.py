@@ -110,3 +110,12 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     alternatives: tuple[Alternative, ...] = ()
     """Filled if more than one was asked for."""
     attributions: tuple[Attributed, ...] = ()
+
+
+def as_insertion(completion: Completion, suffix: str) -> str:
+    """The completion for a client that can only insert before `suffix`, the text after the cursor.
+
+    What it takes the place of is cut from its end, if it ends with that; else it cannot be shown.
+    """
+    replaced = suffix[: completion.num_replaced_chars]
+    return completion.text.removesuffix(replaced) if completion.text.endswith(replaced) else ""

@@ -1,117 +1,52 @@
-"""Cursor to completion: prompt parts, a stream that is closed as soon as possible, post-processing.
+"""A keystroke becomes ghost text: every part of the brain in its order, each decision on record.
+
+    request ─▶ decline? skip? ─▶ mode ─▶ cache ─▶ debounce ─▶ context ─▶ generate ─▶ steps ─▶ gate ─▶ completion
+                    └───────────────────── nothing, with a reason ───────────────────┴────────┘
 
 The same rules that end a completion go down to the generator as its `stop_when`, so that nothing is
-computed that would be cut, and the latency limit as its deadline.
+computed that would be cut, and the latency limit as its deadline. answering.py runs the stages; here is what
+surrounds them: documents, traces, outcomes, and what is asked ahead.
 
 Knows no model, no ids and no HTTP; it asks a TextGenerator. Raises only what the generator raises.
+Everything runs on one asyncio loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import uuid
+from collections.abc import Awaitable, Callable
 
-import msgspec
 from msgspec.structs import replace
 
+from paceline.complete.answering import Answering
+from paceline.complete.ask import Ask, params_of, parts_of
+from paceline.complete.attribution import Attributor
+from paceline.complete.cache import spot_at
 from paceline.complete.config import CompleteConfig
-from paceline.complete.ending import certain_end
-from paceline.complete.modes import Mode
-from paceline.complete.postprocess import postprocess
-from paceline.core.errors import EmptyPromptError
-from paceline.core.types import Candidate, Cursor, Drop, Snippet
-from paceline.generate.types import (
-    FinishReason,
-    GenerateParams,
-    PromptParts,
-    Session,
-    TextChunk,
-    TextGenerator,
-)
+from paceline.complete.gate import Gate
+from paceline.complete.generation import Progress, generate
+from paceline.complete.modes import Mode, Trigger
+from paceline.complete.outcome import OutcomeKind
+from paceline.complete.prefetch import after_accept, should_prefetch
+from paceline.complete.request import CompleteRequest, Completion
+from paceline.complete.scene import Scene
+from paceline.complete.session import BEFORE_CHARS, Documents, DocumentState, Last
+from paceline.complete.trace import Stopwatch, TraceStore
+from paceline.core.errors import EmptyPromptError, PacelineError
+from paceline.core.types import Cursor
+from paceline.generate.types import PromptParts, TextGenerator
+from paceline.syntax.languages import language_of
+from paceline.syntax.tree import TreeCache
 
-DROPPED: tuple[FinishReason, ...] = ("superseded", "cancelled")
-"""Ends after which nobody waits for the text: a newer request answers, or the client left."""
-
-
-class CompleteRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One ask. None leaves a choice to the service's config."""
-
-    cursor: Cursor
-    mode: Mode = "single_line"
-    snippets: tuple[Snippet, ...] = ()
-    model_id: str | None = None
-    max_tokens: int | None = None
-    max_latency_ms: float | None = None
-    temperature: float = 0.0
-    top_k: int | None = None
-    top_p: float = 1.0
-    min_p: float = 0.0
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    session: Session | None = None
-    """Which document this is: the newest request for it supersedes older ones."""
-    user_id: str = ""
-
-
-class Completion(msgspec.Struct, frozen=True, kw_only=True):
-    """What to show, or why nothing, and what it cost."""
-
-    text: str
-    drop: Drop | None
-    mode: Mode
-    model_id: str
-    num_tokens: int
-    """Tokens that the model produced, shown or not."""
-    prompt_tokens: int
-    cached_tokens: int
-    finish_reason: FinishReason
-    latency_ms: float
-    ttft_ms: float
-    """To the first text; the whole latency if there was none."""
-    logprob: float = 0.0
-    """Sum of the natural log-probabilities of all `num_tokens`, shown or not."""
-    mean_logprob: float | None = None
-    """The same per token, so that lengths compare; None without a token."""
-
-
-class _Progress(msgspec.Struct):
-    """What the stream has brought so far."""
-
-    text: str = ""
-    num_tokens: int = 0
-    logprob: float = 0.0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    finish_reason: FinishReason = "deadline"
-    first_text_ms: float | None = None
-
-    def add(self, chunk: TextChunk, now_ms: float) -> None:
-        """Append one chunk that arrived at `now_ms`."""
-        self.text += chunk.text
-        self.num_tokens += chunk.num_tokens
-        self.logprob += chunk.logprob
-        self.prompt_tokens = max(self.prompt_tokens, chunk.prompt_tokens)
-        self.cached_tokens = max(self.cached_tokens, chunk.cached_tokens)
-        if self.first_text_ms is None and chunk.text:
-            self.first_text_ms = now_ms
+__all__ = ["CompleteRequest", "Completion", "Service", "monotonic_ms"]
 
 
 def monotonic_ms() -> float:
     """Milliseconds since an arbitrary start."""
     return time.perf_counter() * 1000
-
-
-@asynccontextmanager
-async def open_stream(stream: AsyncIterator[TextChunk]) -> AsyncGenerator[AsyncIterator[TextChunk]]:
-    """Close `stream` on leaving, which cancels the engine's work for it."""
-    try:
-        yield stream
-    finally:
-        close = getattr(stream, "aclose", None)
-        if close is not None:
-            await close()
 
 
 class Service:
@@ -122,11 +57,30 @@ class Service:
         generator: TextGenerator,
         config: CompleteConfig | None = None,
         *,
+        gate: Gate | None = None,
+        attributor: Attributor | None = None,
         now_ms: Callable[[], float] = monotonic_ms,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """
+        Args:
+            gate: how likely completions are kept; None loads the shipped weights.
+            attributor: matches completions with known code; None matches nothing.
+            sleep: waits so many seconds; a replay only says that they passed.
+        """
         self.config = config or CompleteConfig()
-        self._generator = generator
-        self._now_ms = now_ms
+        self.traces = TraceStore(self.config.max_traces)
+        self._generator, self._now_ms = generator, now_ms
+        self._documents = Documents(self.config.max_documents)
+        self._trees = TreeCache()
+        self._answering = Answering(
+            generator,
+            self.config,
+            gate=gate or Gate.load(),
+            attributor=attributor,
+            now_ms=now_ms,
+            sleep=sleep,
+        )
 
     async def complete(self, request: CompleteRequest) -> Completion:
         """Return the completion at the request's cursor.
@@ -137,9 +91,24 @@ class Service:
             EmptyPromptError: the document is empty.
             UnknownModelError: no model of that name is served.
         """
-        started_ms = self._now_ms()
-        progress = await self._generate(self.prompt_parts(request), self._params(request), request)
-        return self._completion(_judge(progress, request), progress, request, started_ms)
+        if not request.cursor.document.text:
+            raise EmptyPromptError
+        ask = self._open(request)
+        state = ask.state
+        ask.pace = state.observe(request.cursor, self._pressed_ms(request))
+        state.newest_request_id = ask.trace.request_id
+        await self._join_prefetch(ask)
+        try:
+            completion = await self._answering.answer(ask)
+        except PacelineError:
+            ask.trace.outcome = "error"
+            raise
+        completion = self._close(ask, completion)
+        if completion.text:
+            state.show(request.cursor, completion)
+        if ask.is_automatic:
+            self._ask_ahead(ask, completion, completion.probability)
+        return completion
 
     async def warm(self, request: CompleteRequest) -> Completion:
         """Compute the prompt of `request` and keep nothing but the cache; the completion is empty.
@@ -150,36 +119,31 @@ class Service:
         Raises: as `complete`, but not EmptyPromptError.
         """
         started_ms = self._now_ms()
-        progress = _Progress(finish_reason="length")
+        progress = Progress(finish_reason="length")
+        model = self._answering.model(request.model_id)
+        mode = request.mode or "single_line"
         if request.cursor.document.text or request.snippets:
-            params = replace(
-                self._params(request),
-                max_tokens=1,
-                stop=(),
-                stop_when=None,
-                session=None,
-                lane="batch",
-            )
-            parts = self._parts(request)
+            params = params_of(request, self.config, mode, model.context_tokens)
+            params = replace(params, max_tokens=1, stop=(), session=None, lane="batch")
+            parts = parts_of(request, self.config, request.snippets)
             if not parts.prefix and not parts.suffix:
                 parts = replace(parts, prefix="\n")
-            progress = await self._generate(parts, params, request)
-        return self._completion(None, progress, request, started_ms)
-
-    def _completion(
-        self,
-        result: Candidate | Drop | None,
-        progress: _Progress,
-        request: CompleteRequest,
-        started_ms: float,
-    ) -> Completion:
+            progress = await generate(
+                self._generator,
+                parts,
+                params,
+                model_id=request.model_id,
+                backstop_ms=self.config.backstop_ms,
+                now_ms=self._now_ms,
+            )
         finished_ms = self._now_ms()
         first_ms = finished_ms if progress.first_text_ms is None else progress.first_text_ms
         return Completion(
-            text=result.text if isinstance(result, Candidate) else "",
-            drop=result if isinstance(result, Drop) else None,
-            mode=request.mode,
-            model_id=request.model_id or self._generator.models[0].model_id,
+            request_id=request.request_id or _new_id(),
+            text="",
+            drop=None,
+            mode=mode,
+            model_id=request.model_id or model.model_id,
             num_tokens=progress.num_tokens,
             prompt_tokens=progress.prompt_tokens,
             cached_tokens=progress.cached_tokens,
@@ -187,94 +151,152 @@ class Service:
             latency_ms=finished_ms - started_ms,
             ttft_ms=first_ms - started_ms,
             logprob=progress.logprob,
-            mean_logprob=progress.logprob / progress.num_tokens if progress.num_tokens else None,
+            mean_logprob=progress.mean_logprob,
         )
 
-    async def _generate(
-        self, parts: PromptParts, params: GenerateParams, request: CompleteRequest
-    ) -> _Progress:
-        limit_ms = params.max_latency_ms
-        timer = asyncio.timeout((limit_ms + self.config.backstop_ms) / 1000 if limit_ms else None)
-        progress = _Progress()
-        stream = self._generator.stream(parts, params, model_id=request.model_id)
-        async with open_stream(stream):
-            try:
-                async with timer:
-                    await self._read(stream, request, progress)
-            except TimeoutError:
-                if not timer.expired():
-                    raise
-        return progress
+    def record(self, request_id: str, kind: OutcomeKind, *, num_chars: int = 0) -> bool:
+        """Note what became of a completion; False if the request is not known (any more).
 
-    async def _read(
-        self, stream: AsyncIterator[TextChunk], request: CompleteRequest, progress: _Progress
-    ) -> None:
-        """Read until the model ends or the end of the completion is certain.
+        An accepted one is followed by asking for the next before the user does. Clients need not call this:
+        what became of a completion is also read from the next request's text, a keystroke later.
 
-        Generators need not know `stop_when`, so the end is looked for here too; where it is certain,
-        it does not matter how the stream went on.
+        Args:
+            num_chars: of the text that was accepted, in code points; for partially_accepted.
         """
-        async for chunk in stream:
-            progress.add(chunk, self._now_ms())
-            if certain_end(progress.text, request.cursor, request.mode) is not None:
-                progress.finish_reason = "stop"
-                return
-            if chunk.finish_reason is not None:
-                progress.finish_reason = chunk.finish_reason
-                return
+        is_known = self.traces.add_event(request_id, kind, num_chars)
+        state = self._documents.by_ghost(request_id)
+        if state is not None and kind in ("accepted", "partially_accepted", "rejected", "ignored"):
+            is_accepted = kind in ("accepted", "partially_accepted")
+            state.settle(request_id, is_accepted=is_accepted, is_rejected=kind == "rejected")
+            if kind == "accepted" and state.last is not None:
+                self._ask_ahead(state.last.ask, state.last.completion, 1.0)
+        return is_known
 
     def prompt_parts(self, request: CompleteRequest) -> PromptParts:
-        """What the model gets to see: text around the cursor, with line feeds alone as line ends.
+        """What the model would get to see with the client's own snippets alone.
 
         Raises:
-            EmptyPromptError: there is none.
+            EmptyPromptError: there is no text.
         """
         if not request.cursor.document.text:
             raise EmptyPromptError
-        return self._parts(request)
+        return parts_of(request, self.config, request.snippets)
 
-    def _parts(self, request: CompleteRequest) -> PromptParts:
-        text, offset = request.cursor.document.text, request.cursor.offset
-        prefix = text[max(offset - self.config.max_prefix_chars, 0) : offset]
-        suffix = text[offset : offset + self.config.max_suffix_chars]
-        return PromptParts(
-            prefix=prefix.replace("\r\n", "\n"),
-            suffix=suffix.replace("\r\n", "\n"),
-            snippets=request.snippets,
+    async def close(self) -> None:
+        """Cancel what is asked ahead. The generator is the caller's."""
+        tasks = [state.prefetch for state in self._documents.all() if state.prefetch is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _open(self, request: CompleteRequest) -> Ask:
+        """Start a trace, and gather what is known of the document."""
+        request_id = request.request_id or _new_id()
+        watch = Stopwatch(self._now_ms)
+        trace = self.traces.start(request_id, request.trigger)
+        request = self._with_language(request)
+        state = self._documents.state(request)
+        document, cursor = request.cursor.document, request.cursor
+        language = language_of(document)
+        trace.document_key, trace.language = state.key, language.name
+        trace.num_document_chars = len(document.text)
+        trace.model_id = request.model_id or self._answering.model(None).model_id
+        if self.config.is_code_in_traces:
+            trace.path = document.path
+        scene = self._scene(state, cursor, request.mode or "single_line", request.trigger)
+        return Ask(request, state, scene, trace, watch)
+
+    def _with_language(self, request: CompleteRequest) -> CompleteRequest:
+        """A client that names neither path nor language writes what the model knows, if that is one thing."""
+        document = request.cursor.document
+        languages = self._answering.model(request.model_id).languages
+        if document.path or document.language or len(languages) != 1:
+            return request
+        document = replace(document, language=languages[0])
+        return replace(request, cursor=replace(request.cursor, document=document))
+
+    def _pressed_ms(self, request: CompleteRequest) -> float:
+        return self._now_ms() if request.pressed_at_ms is None else request.pressed_at_ms
+
+    def _close(self, ask: Ask, completion: Completion) -> Completion:
+        """Put the times into the completion and the trace."""
+        latency_ms = ask.watch.elapsed_ms()
+        first_ms = ask.first_text_ms
+        ttft_ms = latency_ms if first_ms is None else first_ms - ask.watch.started_ms
+        ask.trace.latency_ms, ask.trace.spans = latency_ms, tuple(ask.watch.spans)
+        return replace(completion, latency_ms=latency_ms, ttft_ms=ttft_ms)
+
+    async def _join_prefetch(self, ask: Ask) -> None:
+        """If this very place is being asked ahead, wait for that; if another is, it is in vain."""
+        state = ask.state
+        task, state.prefetch = state.prefetch, None
+        if task is None or task.done():
+            return
+        if state.prefetch_spot != ask.spot:
+            task.cancel()
+            return
+        with ask.watch.span("join"), contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait((task,))
+
+    def _ask_ahead(self, ask: Ask, completion: Completion, probability: float | None) -> None:
+        """Prepare the answer to what comes if `completion` is accepted, where that is likely enough."""
+        state = ask.state
+        state.last = Last(ask, completion)
+        if not (self.config.is_prefetching and self.config.is_cached and completion.text):
+            return
+        wish = should_prefetch(
+            probability,
+            is_finished=completion.finish_reason == "stop",
+            mode=completion.mode,
+            is_server_busy=self._answering.num_running > 0,
+        )
+        is_running = state.prefetch is not None and not state.prefetch.done()
+        if not wish.is_wanted or is_running:
+            return
+        cursor = after_accept(ask.request.cursor, completion.text, completion.num_replaced_chars)
+        request = replace(ask.request, cursor=cursor, trigger="automatic", request_id="")
+        state.prefetch_spot = spot_at(cursor)
+        ask.trace.num_prefetched += 1
+        state.prefetch = asyncio.get_running_loop().create_task(self._prefetch(ask, request))
+
+    async def _prefetch(self, ask: Ask, request: CompleteRequest) -> None:
+        """Answer `request`, which follows `ask`, into the cache. Nobody waits, so nobody hears of errors."""
+        await asyncio.sleep(0)  # the answer goes out first
+        if self._answering.keep_leftovers(ask, lambda cursor: self._scene(ask.state, cursor)):
+            return
+        ahead = self._open(request)
+        ahead.is_prefetch = ahead.trace.is_ahead = True
+        ahead.pace = ask.pace
+        try:
+            self._close(ahead, await self._answering.answer(ahead))
+        except PacelineError:
+            ahead.trace.outcome = "error"
+
+    def _scene(
+        self,
+        state: DocumentState,
+        cursor: Cursor,
+        mode: Mode = "single_line",
+        trigger: Trigger = "automatic",
+    ) -> Scene:
+        document = cursor.document
+        language = language_of(document)
+        return Scene(
+            cursor,
+            mode,
+            trigger=trigger,
+            project=self._answering.project,
+            rejected=state.history.rejected_at(_before(cursor)),
+            parse_document=lambda: self._trees.tree(
+                state.key, document.text, language, around=cursor.offset
+            ),
         )
 
-    def _params(self, request: CompleteRequest) -> GenerateParams:
-        wanted = request.max_tokens or self.config.max_tokens(request.mode)
-        cursor, mode = request.cursor, request.mode
 
-        def is_ended(text: str) -> bool:
-            return certain_end(text, cursor, mode) is not None
-
-        return GenerateParams(
-            max_tokens=min(wanted, self._generator.models[0].context_tokens // 2),
-            temperature=request.temperature,
-            top_k=request.top_k,
-            top_p=request.top_p,
-            min_p=request.min_p,
-            stop=request.stop,
-            seed=request.seed,
-            max_prompt_tokens=self.config.max_prompt_tokens,
-            max_latency_ms=request.max_latency_ms or self.config.max_latency_ms,
-            stop_when=is_ended,
-            stop_kind=mode,
-            session=request.session,
-            user_id=request.user_id,
-        )
+def _new_id() -> str:
+    return f"cmpl-{uuid.uuid4().hex}"
 
 
-def _judge(progress: _Progress, request: CompleteRequest) -> Candidate | Drop:
-    """What is shown of the text, or why nothing is."""
-    if progress.finish_reason in DROPPED:
-        return Drop(progress.finish_reason)
-    candidate = Candidate(
-        text=progress.text,
-        num_tokens=progress.num_tokens,
-        logprob=progress.logprob,
-        finish_reason=progress.finish_reason,
-    )
-    return postprocess(candidate, request.cursor, request.mode)
+def _before(cursor: Cursor) -> str:
+    """The text before a cursor by which its place is recognised."""
+    return cursor.document.text[max(cursor.offset - BEFORE_CHARS, 0) : cursor.offset]

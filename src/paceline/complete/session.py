@@ -9,15 +9,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from paceline.complete.cache import Spot
 from paceline.complete.history import History
 from paceline.complete.request import CompleteRequest, Completion
 from paceline.complete.rhythm import Pace, Rhythm
 from paceline.core.types import Cursor
 from paceline.prompt.context.types import ChosenContext
 from paceline.prompt.suffix import SuffixKeeper
+
+if TYPE_CHECKING:
+    from paceline.complete.ask import Ask
 
 BEFORE_CHARS = 48
 """Text before a cursor by which a place is recognised."""
@@ -40,6 +45,13 @@ class Ghost(msgspec.Struct):
     """Has its outcome been counted?"""
 
 
+class Last(NamedTuple):
+    """The newest answered request of a document."""
+
+    ask: Ask
+    completion: Completion
+
+
 class DocumentState:
     """One document in one editor."""
 
@@ -48,9 +60,14 @@ class DocumentState:
         self.rhythm, self.history = Rhythm(), History()
         self.suffix_keeper = SuffixKeeper()
         self.context: ChosenContext | None = None
+        self.is_context_stale = True
+        """Was a completion accepted since the snippets were chosen? Then the next pause may change them."""
         self.newest_request_id = ""
         self.num_typed_since_shown = 0
         self.prefetch: asyncio.Task[None] | None = None
+        self.prefetch_spot: Spot | None = None
+        """The place that is being asked ahead."""
+        self.last: Last | None = None
         self.ghost: Ghost | None = None
         self._num_chars: int | None = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import msgspec
@@ -75,6 +75,8 @@ class RequestTrace(msgspec.Struct, kw_only=True):
     at_s: float
     """Seconds since 1970."""
     trigger: Trigger
+    is_ahead: bool = False
+    """Was it asked before the user did, for what would come next?"""
     document_key: str = ""
     """A hash, so that requests of one document can be told to belong together."""
     path: str = ""
@@ -128,15 +130,13 @@ class Stopwatch:
         return self._now_ms() - self.started_ms
 
     @contextmanager
-    def span(self, name: str) -> Iterator[None]:
+    def span(self, name: str) -> Generator[None]:
         """Time a piece of work, also one that raises."""
         start_ms = self.elapsed_ms()
         try:
             yield
         finally:
-            self.spans.append(
-                Span(name=name, start_ms=start_ms, ms=self.elapsed_ms() - start_ms)
-            )
+            self.spans.append(Span(name=name, start_ms=start_ms, ms=self.elapsed_ms() - start_ms))
 
 
 class TraceStore:
@@ -160,7 +160,9 @@ class TraceStore:
 
     def newest(self, count: int) -> list[RequestTrace]:
         """The last traces, newest first."""
-        return [trace for trace, _ in zip(reversed(self._traces.values()), range(count), strict=False)]
+        return [
+            trace for trace, _ in zip(reversed(self._traces.values()), range(count), strict=False)
+        ]
 
     def add_event(self, request_id: str, kind: str, num_chars: int = 0) -> bool:
         """Note what became of a completion; False if the request is not known (any more)."""

@@ -22,6 +22,7 @@ from paceline.server.errors import install_error_handlers
 from paceline.server.metrics import create_metrics_router
 from paceline.server.middleware import BodyLimit, Farewell, LoopbackHost, RequestLog
 from paceline.server.playground.page import create_playground_router
+from paceline.server.requests import create_requests_router
 
 DESCRIPTION = (
     "Code completion on this machine. Editors that speak llama.cpp's /infill or OpenAI's "
@@ -62,6 +63,7 @@ def create_app(generator: TextGenerator, service: Service) -> FastAPI:
 
     app.include_router(create_openai_router(generator))
     app.include_router(create_llama_router(service))
+    app.include_router(create_requests_router(service))
     app.include_router(create_metrics_router(generator))
     app.include_router(create_debug_router(generator))
     app.include_router(create_playground_router())

@@ -5,9 +5,11 @@ llama.vim looks for `"content":"` and silently ignores a space after the colon. 
 cache: the prompt is computed, where nothing else waits, and the answer is empty. Temperature is 0 unless
 the client sets it, and only then are top_k, top_p and min_p read.
 
-Beyond the protocol: the request may name a `mode`, and a `session_id` with a `document_id`, whose newest
-request supersedes older ones; the reply has `paceline` with the reason why nothing is shown. The fields
-of InfillRequest are read; all others are accepted and ignored.
+Beyond the protocol: the request may name the file, a `trigger` and a `mode` (else the brain decides), and a
+`session_id` with a `document_id`, whose newest request supersedes older ones; the reply has `paceline` with
+the request's id for `paceline why`, and the reason why nothing is shown. The protocol can only insert, so a
+completion that takes the place of text after the cursor is cut to what can be inserted before it. The
+fields of InfillRequest are read; all others are accepted and ignored.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from paceline.complete.modes import Mode
-from paceline.complete.service import CompleteRequest, Completion, Service
+from paceline.complete.modes import Mode, Trigger
+from paceline.complete.request import CompleteRequest, Completion, Source, as_insertion
+from paceline.complete.service import Service
 from paceline.core.types import Cursor, Document, Snippet
 from paceline.generate.types import FinishReason
 from paceline.server.errors import ErrorBody
@@ -89,7 +92,15 @@ class InfillRequest(BaseModel):
     n_predict: int | None = Field(
         None, description="Most tokens; 0 only warms the cache; negative or absent: the mode's own."
     )
-    mode: Mode = Field("single_line", description="Ours: how much to complete.")
+    mode: Mode | None = Field(
+        None,
+        description="Ours: how much to complete; absent: decided from the code and the typing.",
+    )
+    trigger: Trigger = Field("automatic", description="Ours: a key was pressed, or the user asked.")
+    filename: NameText | None = Field(
+        None, description="Ours: path of the file; its language is read from its ending."
+    )
+    language: NameText | None = Field(None, description="Ours: the language, as editors name it.")
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = Field(
         None, description="Absent is 0: the most probable token."
     )
@@ -150,8 +161,13 @@ class Timings(BaseModel):
 class PacelineNote(BaseModel):
     """What llama.cpp has no field for."""
 
+    request_id: str = Field(description="`paceline why ID` tells the story.")
     drop_reason: str | None = Field(description="Why `content` is empty; null if it is not.")
     mode: Mode
+    source: Source
+    probability: float | None = Field(
+        description="That the user keeps it; null if nothing to judge."
+    )
     latency_ms: float
     finish_reason: FinishReason = Field(description="Why the model wrote no more.")
     mean_logprob: float | None = Field(
@@ -179,12 +195,15 @@ class InfillReply(BaseModel):
 def to_request(body: InfillRequest) -> CompleteRequest:
     """Translate a request; the document is what the client sent around its cursor."""
     prefix = body.input_prefix + body.prompt
-    document = Document(path="", text=prefix + body.input_suffix)
+    document = Document(
+        path=body.filename or "", text=prefix + body.input_suffix, language=body.language or ""
+    )
     is_limited = body.n_predict is not None and body.n_predict > 0
     is_timed = body.t_max_predict_ms is not None and body.t_max_predict_ms > 0
     is_drawn = bool(body.temperature)
     return CompleteRequest(
         cursor=Cursor(document=document, offset=len(prefix)),
+        trigger=body.trigger,
         mode=body.mode,
         snippets=tuple(
             Snippet(path=extra.filename, text=extra.text)
@@ -205,13 +224,16 @@ def to_request(body: InfillRequest) -> CompleteRequest:
     )
 
 
-def to_reply(completion: Completion) -> InfillReply:
-    """Translate a completion."""
+def to_reply(completion: Completion, suffix: str) -> InfillReply:
+    """Translate a completion; `suffix` is what stands after the cursor."""
+    text = as_insertion(completion, suffix)
+    reason = completion.drop.reason if completion.drop else None
+    probability = completion.probability
     predicted_ms = max(completion.latency_ms - completion.ttft_ms, 0.0)
     computed_tokens = completion.prompt_tokens - completion.cached_tokens
     mean_logprob = completion.mean_logprob
     return InfillReply(
-        content=completion.text,
+        content=text,
         model=completion.model_id,
         tokens_predicted=completion.num_tokens,
         tokens_evaluated=completion.prompt_tokens,
@@ -227,8 +249,11 @@ def to_reply(completion: Completion) -> InfillReply:
             predicted_per_second=_rate(completion.num_tokens, predicted_ms),
         ),
         paceline=PacelineNote(
-            drop_reason=completion.drop.reason if completion.drop else None,
+            request_id=completion.request_id,
+            drop_reason=reason if text or reason else "replaces",
             mode=completion.mode,
+            source=completion.source,
+            probability=None if probability is None else round(probability, 4),
             latency_ms=round(completion.latency_ms, 3),
             finish_reason=completion.finish_reason,
             mean_logprob=None if mean_logprob is None else round(mean_logprob, 4),
@@ -266,7 +291,7 @@ def create_llama_router(service: Service) -> APIRouter:
         answer = service.warm if body.n_predict == 0 else service.complete
         completion = await run_while_connected(request.receive, answer(to_request(body)))
         request.state.num_tokens = completion.num_tokens
-        reply = to_reply(completion).model_dump()
+        reply = to_reply(completion, body.input_suffix).model_dump()
         if body.stream:
             return SseResponse(_events(reply, body.response_fields))
         return JSONResponse(select_fields(reply, body.response_fields))

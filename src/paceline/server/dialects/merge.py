@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-from paceline.complete.service import open_stream
+from paceline.complete.generation import open_stream
 from paceline.generate.types import TextChunk
 
 Item = tuple[int, TextChunk | Exception | None]

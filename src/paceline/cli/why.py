@@ -1,0 +1,168 @@
+"""`paceline why`: the story of a completion, from the server that made it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from paceline.core.errors import PacelineError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+TIMEOUT_S = 10.0
+BAR_CHARS = 30
+
+
+class NoServerError(PacelineError):
+    """Nothing answers at the server's address, or not as a Paceline server does."""
+
+    exit_code = 4
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the CLI."""
+    app.command("why")(why)
+
+
+def why(
+    request_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ID]",
+            help="The request's id, as its reply named it; else the newest are listed.",
+        ),
+    ] = None,
+    server: Annotated[
+        str, typer.Option(help="Address of the running server.")
+    ] = "http://127.0.0.1:8012",
+    is_json: Annotated[bool, typer.Option("--json", help="Print the trace as JSON.")] = False,
+) -> None:
+    """Tell why a completion was shown, or why nothing was.
+
+    Which mode and why, which snippets, which steps changed or dropped what, what the gate thought,
+    where each millisecond went. Traces live in the server's memory and hold no code.
+
+    Examples:
+
+    [cyan]paceline why[/cyan]
+    [cyan]paceline why cmpl-1f0c22[/cyan]
+    """
+    path = f"/v1/requests/{quote(request_id, safe='')}/trace" if request_id else "/v1/requests"
+    reply = _fetch(server, path)
+    if is_json:
+        import msgspec
+
+        typer.echo(msgspec.json.format(msgspec.json.encode(reply)).decode())
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if request_id:
+        _print_story(console, reply)
+    else:
+        _print_list(console, reply["requests"])
+
+
+def _fetch(server: str, path: str) -> dict[str, Any]:
+    """The server's JSON.
+
+    Raises:
+        NoServerError: there is no server, or it has no such trace.
+    """
+    import httpx
+
+    try:
+        response = httpx.get(server.rstrip("/") + path, timeout=TIMEOUT_S, trust_env=False)
+        reply: Any = response.json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise NoServerError(
+            f"No Paceline server answers at {server} ({error}); start one with `paceline serve`, "
+            "or name its address with --server."
+        ) from error
+    fields: dict[str, Any] = reply if isinstance(reply, dict) else {}
+    if response.is_success and fields:
+        return fields
+    problem: Any = fields.get("error")
+    message = str(problem.get("message", "")) if isinstance(problem, dict) else ""
+    raise NoServerError(message or f"{server} answered with status {response.status_code}.")
+
+
+def _print_list(console: Console, rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    if not rows:
+        console.print("The server has answered no request yet.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("request", "mode", "from", "outcome", "ms"):
+        table.add_column(name, justify="right" if name == "ms" else "left")
+    for row in rows:
+        table.add_row(
+            row["request_id"],
+            row["mode"] or "-",
+            row["source"] or "-",
+            row["drop_reason"] or row["outcome"],
+            f"{row['latency_ms']:.1f}",
+        )
+    console.print(table)
+
+
+def _print_story(console: Console, trace: dict[str, Any]) -> None:
+    """One paragraph a stage, in the order in which they ran."""
+    what = "shown" if trace["outcome"] == "shown" else f"nothing: {trace['drop_reason']}"
+    console.print(
+        f"[bold]{what}[/bold]  ({trace['latency_ms']:.1f} ms, {trace['source'] or 'not asked'})"
+    )
+    console.print(f"asked    {trace['trigger']}, {trace['language'] or 'unknown language'}")
+    if trace["mode"]:
+        score = "" if trace["mode_score"] is None else f", score {trace['mode_score']:.2f}"
+        why = ", ".join(trace["reasons"]) or "no reason given"
+        console.print(f"mode     {trace['mode']}{score}: {why}")
+    if trace["debounce_ms"] or trace["debounce_reasons"]:
+        why = ", ".join(trace["debounce_reasons"])
+        console.print(f"waited   {trace['debounce_ms']:.0f} ms: {why}")
+    for note in trace["snippets"]:
+        fate = note["skipped"] or f"{note['num_chars']} characters"
+        console.print(
+            f"context  {note['origin']}{' ' + note['path'] if note['path'] else ''}: {fate}"
+        )
+    if trace["model_id"]:
+        console.print(
+            f"model    {trace['model_id']}: {trace['prompt_tokens']} prompt tokens, "
+            f"{trace['cached_tokens']} of them cached"
+        )
+    for candidate in trace["candidates"]:
+        _print_candidate(console, candidate, trace)
+    for event in trace["events"]:
+        console.print(f"later    {event['kind']} after {event['after_ms'] / 1000:.1f} s")
+    total = max(trace["latency_ms"], 1e-9)
+    for span in trace["spans"]:
+        start = round(BAR_CHARS * min(span["start_ms"] / total, 1.0))
+        width = max(1, round(BAR_CHARS * min(span["ms"] / total, 1.0)))
+        bar = (" " * start + "█" * width)[: BAR_CHARS + 1].ljust(BAR_CHARS + 1)
+        console.print(f"{span['name']:<9}{bar} {span['ms']:.2f} ms")
+    console.print(f"[dim]the brain itself: {trace['own_ms']:.2f} ms[/dim]")
+
+
+def _print_candidate(console: Console, candidate: dict[str, Any], trace: dict[str, Any]) -> None:
+    console.print(
+        f"wrote    {candidate['num_tokens']} tokens, {candidate['num_chars_raw']} characters, "
+        f"ended by {candidate['finish_reason']}"
+    )
+    for step in candidate["steps"]:
+        fate = (
+            f"dropped it: {step['drop_reason']}"
+            if step["drop_reason"]
+            else f"{step['num_chars_before']} → {step['num_chars_after']} characters"
+        )
+        flags = f", flagged {', '.join(step['flags'])}" if step["flags"] else ""
+        console.print(f"step     {step['step']}: {fate}{flags}")
+    if candidate["probability"] is not None:
+        limit = trace["gate_threshold"]
+        against = f" against {limit:.2f}" if limit is not None else ""
+        exempt = ", shown to judge the gate" if trace["is_exempt"] else ""
+        why = ", ".join(candidate["gate_reasons"])
+        console.print(f"gate     {candidate['probability']:.2f}{against}{exempt}: {why}")
