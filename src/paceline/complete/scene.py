@@ -14,7 +14,7 @@ from paceline.complete.modes import Mode, Trigger
 from paceline.core.types import Cursor
 from paceline.syntax.languages import Language, language_of
 from paceline.syntax.place import Place, place_at
-from paceline.syntax.scan import MAX_BEFORE_CHARS, Scanner
+from paceline.syntax.scan import Scanner
 from paceline.syntax.tree import SyntaxTree, parse
 
 MAX_FOLLOWING_LINES = 12
@@ -90,11 +90,7 @@ class Scene:
     @cached_property
     def scanner(self) -> Scanner:
         """What is open at the cursor, ready to read candidates."""
-        text, offset, step = self.cursor.document.text, self.cursor.offset, MAX_BEFORE_CHARS // 2
-        begin = max(
-            (offset // step - 1) * step, 0
-        )  # moves seldom, so what was read before is known
-        return Scanner.start(text[begin:offset], self.language)
+        return Scanner.at(self.cursor.document.text, self.cursor.offset, self.language)
 
     @cached_property
     def place(self) -> Place:

@@ -44,9 +44,10 @@ def _whole(language: Language, quote: str) -> str:
     """A whole string within its line. One that may go over lines, or hold code, is read piece by piece."""
     if len(quote) > 1 or quote in language.multiline_quotes:
         return r"(?!)"
+    not_longer = "".join(f"(?!{other})" for other in language.quotes if other.startswith(quote * 2))
     if quote in language.raw_quotes:
-        return rf"{quote}[^{quote}\n]*{quote}"
-    return rf"{quote}[^{quote}\\\n]*(?:\\.[^{quote}\\\n]*)*{quote}"
+        return rf"{not_longer}{quote}[^{quote}\n]*{quote}"
+    return rf"{not_longer}{quote}[^{quote}\\\n]*(?:\\.[^{quote}\\\n]*)*{quote}"
 
 
 @lru_cache(maxsize=256)
