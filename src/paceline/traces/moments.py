@@ -7,7 +7,9 @@ mistake, on an indentation that is too deep, before a deletion, at the end of an
     at each moment with a truth:    text[:offset] + truth + text[offset + num_closed_chars:]
                                     is the document at the end of the edit
 
-An edit runs from one jump to the next. Works on every trace, however it was made.
+An edit runs from one jump to the next. Works on every trace, however it was made. Whoever replays and
+accepts `n` characters at a moment goes on at the first moment of the same edit whose `num_typed` is
+`moment.num_typed + n` or more; `moment.after(n)` is the state in between.
 """
 
 from __future__ import annotations
