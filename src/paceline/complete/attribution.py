@@ -117,10 +117,10 @@ def _all_of(terms: list[str], at: int) -> tuple[bool, int]:
 def _one(terms: list[str], at: int) -> tuple[bool, int]:
     """A licence, perhaps with an exception (which only ever allows more), or an expression in brackets.
 
-    What is missing or misplaced ends the reading before the end of the terms, or is no known licence.
+    What is missing or misplaced ends the reading before or beyond the end of the terms, or is no known licence.
     """
     if at >= len(terms):
-        return False, at
+        return False, at + 1
     if terms[at] == "(":
         value, at = _any_of(terms, at + 1)
         is_closed = at < len(terms) and terms[at] == ")"

@@ -180,5 +180,5 @@ class _Gaps:
         """S of the module's docstring."""
         if than_ms <= 0:
             return 1.0
-        z = math.log(than_ms / self.median_ms) / self._spread
+        z = (math.log(than_ms) - math.log(self.median_ms)) / self._spread
         return self._pause_share + (1 - self._pause_share) * math.erfc(z / math.sqrt(2)) / 2

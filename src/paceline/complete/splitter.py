@@ -22,7 +22,7 @@ from paceline.complete.cache import Spot
 MAX_PIECES = 8
 """Each later one is asked for only if all before it were accepted as they are."""
 
-_LINE = re.compile(r"[^\S\n]*(?P<text>\n?[^\n]*\S[^\n]*)(?=\n|\Z)")
+_LINE = re.compile(r"(?:[^\S\n]*(?=\n))?(?P<text>\n?[^\n]*\S[^\n]*)(?=\n|\Z)")
 """White space that ends the line before, then one line that is not blank with the break before it."""
 
 
