@@ -1,0 +1,307 @@
+"""What bounds a completion at one cursor: the block it may fill, the brackets that are still to be closed.
+
+Found once for a request, from what stands before the cursor (syntax/scan.py) and a window after it.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from paceline.complete.ending_text import OPENER_OF, LineReader, Open
+from paceline.complete.lines import indentation
+from paceline.complete.scene import Scene
+from paceline.core.types import Cursor
+from paceline.syntax.frames import Frame, Frames, width_of
+from paceline.syntax.headers import kind_of_header
+from paceline.syntax.languages import Language
+
+MAX_AFTER_CHARS = 6_000
+MAX_AFTER_LINES = 150
+"""Further below the cursor no closing bracket is looked for: what is open there counts as closed."""
+CONTROL_KINDS = (
+    "if",
+    "else",
+    "loop",
+    "try",
+    "except",
+    "with",
+    "switch",
+    "case",
+    "brackets",
+    "other",
+)
+"""Blocks within a function or declaration, not one themselves."""
+END_WORDS = frozenset({"end", "fi", "done", "esac", "endif", "endfunction", "endwhile", "endfor"})
+"""They close a block in languages without brackets or bare indentation: ruby, lua, shell, vim."""
+_BEFORE_BRACKETS = re.compile(r"[^(\[{\"'`]*")
+_CONTINUES_CHAIN = re.compile(r"[.?:&|)\]}]")
+_LABEL = re.compile(r"(?:case\b|default\b|public\b|private\b|protected\b|#|@|\w+:(?!:))")
+
+
+class OpenBefore(msgspec.Struct, frozen=True, kw_only=True):
+    """A bracket that is open at the cursor."""
+
+    mark: str
+    indent: int
+    """Of the line on which its statement begins."""
+    is_closed: bool
+    """Does the document have its other half, after the cursor?"""
+    is_target: bool
+    """Is it the brace of the block that the completion fills?"""
+    header: str
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """What `Walk` needs to know of a cursor."""
+
+    language: Language
+    line_before: str
+    is_line_blank: bool
+    """Only white space before the cursor on its line."""
+    has_rest: bool
+    """Code after the cursor on its line."""
+    opened: tuple[Open, ...]
+    """The string or comment that the cursor stands in."""
+    brackets: tuple[OpenBefore, ...]
+    """Open at the cursor within the block that the completion fills, that block's own first."""
+    outer: int
+    """Width of the indentation of the cursor's statement."""
+    is_continued: bool
+    """Did that statement begin on a line above, further to the left?"""
+    floor: int
+    """Least indentation that a line of the completion may have; -1: told by the first line of code."""
+    is_container: bool
+    """Is the block a file, or a class with members: of which one declaration is offered?"""
+    level: int
+    """Indentation of the container's statements; -1: told by the first line of code."""
+    is_declaring: bool
+    """Does the cursor stand in a block of the container's statement?"""
+    is_multi_line: bool
+    is_end_word_there: bool
+    """Does the next line of the document close the block with a word?"""
+
+
+class _Target(msgspec.Struct, frozen=True, kw_only=True):
+    """The block that the completion fills."""
+
+    index: int
+    """Of its frame, or of the frame that holds the header on the cursor's line."""
+    floor: int = -1
+    is_container: bool = False
+    level: int = -1
+    is_declaring: bool = False
+
+
+def bounds_of(scene: Scene) -> Bounds:
+    """What bounds a completion in the scene's mode."""
+    frames, opened = _split_text(scene.scanner.state.frames)
+    is_blank = not scene.line_before.strip()
+    if is_blank and not opened:
+        frames = _dedented(frames, indentation(scene.line_before))
+    outer = _indent_of_statement(frames, scene.line_before)
+    target = _target(frames, scene, outer)
+    return Bounds(
+        language=scene.language,
+        line_before=scene.line_before,
+        is_line_blank=is_blank,
+        has_rest=bool(scene.line_after),
+        opened=opened,
+        brackets=_brackets(frames, target.index, scene.cursor, scene.language),
+        outer=outer,
+        is_continued=outer < indentation(scene.line_before),
+        floor=target.floor,
+        is_container=target.is_container,
+        level=target.level,
+        is_declaring=target.is_declaring,
+        is_multi_line=scene.mode == "multi_line",
+        is_end_word_there=_first_word(next(iter(scene.following_lines), "")) in END_WORDS,
+    )
+
+
+def _split_text(frames: Frames) -> tuple[Frames, tuple[Open, ...]]:
+    """The frames around the string or comment at the cursor, and that; only what stands in no other string."""
+    top, opened = frames[-1], ()
+    if top.is_string or top.is_comment:
+        opened = (Open("string" if top.is_string else "comment", top.opener, top.indent),)
+        frames = frames[:-1]
+    is_outside = (not (frame.is_string or frame.is_comment) for frame in frames)
+    return tuple(frame for frame, keep in zip(frames, is_outside, strict=True) if keep), opened
+
+
+def _dedented(frames: Frames, indent: int) -> Frames:
+    """What is open on a blank line: a block by indentation ends left of its body, unless it has none yet."""
+    while frames[-1].opener == ":" and frames[-1].indent >= indent:
+        frame = frames[-1]
+        if not frame.num_statements and not frame.has_documentation and frame.body_indent < 0:
+            break
+        frames = frames[:-1]
+    return frames
+
+
+def _indent_of_statement(frames: Frames, line_before: str) -> int:
+    """Width of the indentation of the line on which the cursor's statement begins."""
+    indent = indentation(line_before)
+    at = _innermost_block(frames)
+    block, line = frames[at], line_before.strip()
+    start = _BEFORE_BRACKETS.match(block.text.lstrip())
+    begins_earlier = bool(block.text.strip()) and not (
+        line and start and line.startswith(start[0].rstrip())
+    )
+    if begins_earlier or _CONTINUES_CHAIN.match(line):
+        indent = min(indent, block.body_indent) if block.body_indent >= 0 else indent
+    return min([indent, *(frame.indent for frame in frames[at + 1 :])])
+
+
+def _target(frames: Frames, scene: Scene, outer: int) -> _Target:
+    """The block to be filled: the innermost one, or in multi_line the enclosing function or declaration."""
+    innermost = _innermost_block(frames)
+    header_kind = _header_kind(frames[innermost], scene)
+    if scene.mode != "multi_line":
+        is_file = not frames[innermost].opener and not header_kind
+        return _container(frames, innermost, scene, outer) if is_file else _Target(index=innermost)
+    if header_kind in ("function", "class"):
+        return _Target(index=innermost, floor=outer + 1)
+    at = innermost
+    while at > 0 and frames[at].kind in CONTROL_KINDS:
+        at -= 1
+    block = frames[at]
+    if (
+        not block.opener
+        or block.kind == "module"
+        or (block.kind == "class" and _has_members(block))
+    ):
+        return _container(frames, at, scene, outer, is_declaring=bool(header_kind))
+    return _Target(index=at, floor=_indent_of_frame(frames, at) + 1)
+
+
+def _container(
+    frames: Frames, at: int, scene: Scene, outer: int, *, is_declaring: bool = False
+) -> _Target:
+    """One statement after the other of the frame `at`; the cursor may stand within one."""
+    level = -1
+    if len(frames) > at + 1:
+        level = _indent_of_frame(frames, at + 1)
+        is_declaring = is_declaring or any(frame.is_block for frame in frames[at + 1 :])
+    elif scene.line_before.strip():
+        level = outer
+    return _Target(index=at, floor=level, is_container=True, level=level, is_declaring=is_declaring)
+
+
+def _header_kind(block: Frame, scene: Scene) -> str:
+    """The kind of block that the cursor's line has just opened by indentation; empty if it has not."""
+    if scene.language.block_style != "indent" or not scene.language.is_code:
+        return ""
+    if not scene.scanner.lines("")[0].opens_block:
+        return ""
+    return kind_of_header(block.text.strip().removesuffix(":"))
+
+
+def _has_members(block: Frame) -> bool:
+    return block.num_statements > 0 or bool(block.text.strip())
+
+
+def _innermost_block(frames: Frames) -> int:
+    return max(index for index, frame in enumerate(frames) if frame.is_block)
+
+
+def _indent_of_frame(frames: Frames, at: int) -> int:
+    """Of the line on which the statement begins that opened a frame: a header may go over lines."""
+    frame, parent = frames[at], frames[at - 1]
+    if parent.is_block and parent.body_indent >= 0:
+        return min(frame.indent, parent.body_indent)
+    return frame.indent
+
+
+def _first_word(line: str) -> str:
+    words = line.split(None, 1)
+    return words[0].rstrip(";)") if words else ""
+
+
+def _brackets(
+    frames: Frames, target: int, cursor: Cursor, language: Language
+) -> tuple[OpenBefore, ...]:
+    """The brackets that are open in the frame `target`, its own brace first."""
+    at = [
+        index
+        for index in range(target, len(frames))
+        if frames[index].opener[-1:] in ("(", "[", "{") and language.is_code
+    ]
+    indents = [_indent_of_frame(frames, index) for index in at]
+    marks = [frames[index].opener[-1] for index in at]
+    num_missing = _missing(marks, indents, cursor, language) if at else set[int]()
+    return tuple(
+        OpenBefore(
+            mark=marks[number],
+            indent=indents[number],
+            is_closed=number not in num_missing,
+            is_target=index == target,
+            header=frames[index].header,
+        )
+        for number, index in enumerate(at)
+    )
+
+
+def _missing(marks: list[str], indents: list[int], cursor: Cursor, language: Language) -> set[int]:
+    """Which of the open brackets the document does not close after the cursor.
+
+    Brackets are counted; indentation tells whose closing brace is missing: a line that is not
+    indented below a bracket's own line and does not close it comes after it.
+    """
+    text, at = cursor.document.text, cursor.offset
+    limit = min(at + MAX_AFTER_CHARS, len(text))
+    search = _Search(marks, indents, LineReader(language))
+    for number in range(MAX_AFTER_LINES):
+        end = text.find("\n", at, limit) + 1 or limit
+        search.read(text, at, end, is_first=number == 0)
+        at = end
+        if not search.open or at >= limit:
+            break
+    is_all_read = at >= len(text)
+    return search.missing | set(search.open if is_all_read else ())
+
+
+class _Search:
+    """Looks for the other halves of brackets, line by line."""
+
+    def __init__(self, marks: list[str], indents: list[int], reader: LineReader) -> None:
+        self.marks, self.indents, self.reader = marks, indents, reader
+        self.open = list(range(len(marks)))
+        """Not yet closed, outermost first."""
+        self.missing: set[int] = set()
+
+    def read(self, text: str, begin: int, end: int, *, is_first: bool) -> None:
+        """Read one line."""
+        line = text[begin:end]
+        content = line.strip()
+        indent = width_of(line[: len(line) - len(line.lstrip(" \t"))])
+        if content and not is_first and not self.reader.opened:
+            self._begin_line(content, indent)
+        for offset in self.reader.read(text, begin, end, indent):
+            self._close(text[offset])
+
+    def _begin_line(self, content: str, indent: int) -> None:
+        marks = self.reader.language.line_comments
+        if content.startswith(marks or ("\0",)) or _LABEL.match(content):
+            return
+        is_closer = content[0] in OPENER_OF
+        while self.open and self._is_left(content[0], indent, is_closer=is_closer):
+            self.missing.add(self.open.pop())
+
+    def _is_left(self, first: str, indent: int, *, is_closer: bool) -> bool:
+        """Does a line of that indentation come after the innermost bracket?"""
+        own = self.indents[self.open[-1]]
+        if not is_closer:
+            return indent <= own
+        others = (
+            self.indents[index] for index in self.open[:-1] if self.marks[index] == OPENER_OF[first]
+        )
+        return indent < own and indent in others
+
+    def _close(self, closer: str) -> None:
+        for place in range(len(self.open) - 1, -1, -1):
+            if self.marks[self.open[place]] == OPENER_OF[closer]:
+                self.missing.update(self.open[place + 1 :])
+                del self.open[place:]
+                return
