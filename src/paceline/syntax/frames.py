@@ -58,7 +58,7 @@ class Frame(msgspec.Struct, kw_only=True):
     is_comment: bool = False
     is_docstring: bool = False
     indent: int = 0
-    """Width of the indentation of the line that opened it."""
+    """Width of the indentation of the line that opened it; of a block by indentation, of its header's first."""
     body_indent: int = -1
     """Of its first statement; -1 before there is one."""
     num_statements: int = 0
@@ -71,6 +71,8 @@ class Frame(msgspec.Struct, kw_only=True):
     """The statement that it opened in, up to it."""
     text: str = ""
     """The statement in progress in it, what is inside closed brackets left out."""
+    text_indent: int = 0
+    """Width of the indentation of the line where that statement begins."""
 
     @property
     def is_block(self) -> bool:
@@ -386,6 +388,7 @@ class Reader:
         if self.language.name == "python" and not code.endswith(":"):
             self._end_statement()
             return
+        frame = self.frames[-1]
         kind = kind_of_header(code[:-1] if code.endswith(":") else code, "module")
         opens = code.endswith(":") if self.language.name != "ruby" else False
         if not continues_statement(code):
@@ -394,7 +397,7 @@ class Reader:
         if opens or self.language.name != "python":
             kind = "other" if kind == "brackets" else kind
             self._push(
-                Frame(opener=":", kind=kind, indent=self.line_indent, header=shortened(code)),
+                Frame(opener=":", kind=kind, indent=frame.text_indent, header=shortened(code)),
                 self._begin,
             )
 
@@ -445,6 +448,8 @@ class Reader:
             self.top.body_indent = self.line_indent
         if not frame.text.strip():
             self._begin = at
+            if frame.text_indent != self.line_indent:
+                self.top.text_indent = self.line_indent
 
     def _dedent(self, text: str, at: int) -> None:
         """Close the blocks that the line at `at` is not indented below."""

@@ -158,7 +158,7 @@ def _frames_at_cursor(state: State, around: _Surroundings, language: Language) -
     if top.is_block and header.endswith(":") and not around.after.strip():
         kind = kind_of_header(header[:-1])
         if kind not in ("brackets", "other"):
-            frames.append(Frame(opener=":", kind=kind, indent=state.line_indent, header=header))
+            frames.append(Frame(opener=":", kind=kind, indent=top.text_indent, header=header))
     return tuple(frames)
 
 
