@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from functools import cached_property
 from threading import Lock
@@ -18,6 +19,7 @@ MAX_ERRORS = 200
 MAX_VISITED_NODES = 20_000
 """Nodes that are looked at to count errors."""
 MAX_CACHED_TREES = 64
+_SPACE_AND_ONE = re.compile(rb"\s*.?", re.DOTALL)
 
 
 class SyntaxTree:
@@ -112,6 +114,7 @@ def _reparsed(old: SyntaxTree, window: Window, text: str) -> SyntaxTree:
     edited = old.tree.copy()
     start = common_prefix(before, after)
     end = common_suffix(before, after, min(len(before), len(after)) - start)
+    end = max(end - _num_to_next_token(before, len(before) - end), 0)
     row = before.count(b"\n", 0, start)
     start_point = tree_sitter.Point(row, start - (before.rfind(b"\n", 0, start) + 1))
     edited.edit(
@@ -124,6 +127,18 @@ def _reparsed(old: SyntaxTree, window: Window, text: str) -> SyntaxTree:
     )
     tree = tree_sitter.Parser(rules).parse(after, edited)
     return SyntaxTree(old.language, window, offsets, tree)
+
+
+def _num_to_next_token(data: bytes, at: int) -> int:
+    """Bytes from `at` over white space and into what follows it.
+
+    An edit is said to reach so far, because of a weakness of tree-sitter where a scanner of its own makes tokens
+    without width (python's line ends and dedents): an edit just before them makes it give up all that follows, up
+    to the rest of the file, since that begins at the same byte in another scanner state. Where the edit reaches into
+    what follows, that is taken apart and reused piece by piece.
+    """
+    match = _SPACE_AND_ONE.match(data, at)
+    return match.end() - at if match else 0
 
 
 def _point(data: bytes, start: int, row: int, end: int) -> tree_sitter.Point:
