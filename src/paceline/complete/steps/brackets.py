@@ -33,6 +33,8 @@ class Closer(msgspec.Struct, frozen=True):
     text: str
     depth: int
     """How many things are open after it."""
+    line: int = 0
+    """Zero-based, in what was read."""
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -49,12 +51,17 @@ class Reading(msgspec.Struct, frozen=True):
     def net_closers(self, depth: int) -> list[Closer]:
         """Of each thing that was open before and is closed for good, innermost first, what closes it.
 
+        On one line that is the last closer of that depth: in `x) + (y)` the last.
+
         Args:
             depth: how many things were open before.
         """
-        last = {closer.depth: closer for closer in self.closers}
-        levels = range(depth - 1, len(self.open) - 1, -1)
-        return [last[level] for level in levels if level in last]
+        found: list[Closer] = []
+        for level in range(depth - 1, len(self.open) - 1, -1):
+            of_level = [closer for closer in self.closers if closer.depth == level]
+            first_line = of_level[0].line if of_level else 0
+            found.extend([closer for closer in of_level if closer.line == first_line][-1:])
+        return found
 
 
 def open_at_cursor(scene: Scene) -> tuple[str, ...]:
@@ -77,8 +84,7 @@ def read(text: str, language: Language, opened: tuple[str, ...] = ()) -> Reading
             if at <= len(text):
                 open_.pop()
                 num_unfinished += not is_closed
-                if is_closed and top != LINE_COMMENT:
-                    closers.append(Closer(at - len(top), top, len(open_)))
+                closers.append(_closer(text, max(at - len(top), 0), top, len(open_)))
             continue
         at = _read_code(text, at, language, open_, closers, wrong)
     return Reading(tuple(open_), tuple(closers), tuple(wrong), num_unfinished)
@@ -100,7 +106,9 @@ def num_duplicates(candidate: Candidate, scene: Scene) -> tuple[int, list[Closer
     if not net or reading.wrong:
         return 0, net
     following = following_text(candidate, scene)
-    is_quote = net[0].text not in ")]}" and net[0].text != BLOCK_COMMENT
+    if net[0].text in (BLOCK_COMMENT, LINE_COMMENT):
+        return 0, net
+    is_quote = net[0].text not in ")]}"
     quote_end = _quote_end(following, language, opened[-1]) if is_quote else None
     if quote_end is not None:
         count = 1 + len(read(following[quote_end:], language, reading.open).wrong)
@@ -128,6 +136,10 @@ def cut_unopened_closers(candidate: Candidate, scene: Scene) -> Candidate | Drop
     return cut(candidate, wrong[0] if wrong else None, if_empty="unopened_bracket")
 
 
+def _closer(text: str, offset: int, closes: str, depth: int) -> Closer:
+    return Closer(offset, closes, depth, text.count("\n", 0, offset))
+
+
 def _has_closer(text: str) -> bool:
     return any(char in text for char in ")]}\"'`")
 
@@ -151,7 +163,7 @@ def _read_code(
         elif kind == "close":
             if open_ and open_[-1] == _OPENS[found]:
                 open_.pop()
-                closers.append(Closer(match.start(), found, len(open_)))
+                closers.append(_closer(text, match.start(), found, len(open_)))
             else:
                 wrong.append(match.start())
         elif kind == "quote":

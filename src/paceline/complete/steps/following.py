@@ -15,6 +15,9 @@ MAX_DIFFERENCE = 0.05
 """Share of the characters that may differ, or one character: Tabby's (postprocess/dropDuplicated.ts)."""
 MAX_COMPARED_CHARS = 2_000
 """Of the candidate."""
+MAX_LINES_READ = 20
+MIN_TELLING_CHARS = 24
+"""A line from this length on seldom comes twice."""
 MIN_NEAR_CHARS = 12
 """Shorter lines are often alike and both wanted."""
 _DIGITS = re.compile(r"\d+")
@@ -22,19 +25,41 @@ _WORDS = re.compile(r"\w+")
 
 
 def cut_repeated_line(candidate: Candidate, scene: Scene) -> Candidate | Drop:
-    """Cut before a line that is, with its indentation, the next line of the document."""
+    """Cut before a line that is, with its indentation, the next line of the document.
+
+    Short lines (`try:`, `return`) come more than once in real code. One counts if the candidate goes on as
+    the document does, or ends there.
+    """
     if not scene.following_lines:
         return candidate
-    following = scene.following_lines[0]
-    is_first_whole = not scene.line_after
+    lines = candidate.text.split("\n")
     start = 0
-    for index, line in enumerate(candidate.text.split("\n")):
+    for index, line in enumerate(lines):
         whole = line if index else scene.line_before + line
-        is_code = bool(line.strip())
-        if is_code and whole.rstrip() == following and (index or is_first_whole):
+        is_repeat = bool(line.strip()) and whole.rstrip() == scene.following_lines[0]
+        if (
+            is_repeat
+            and (index or not scene.line_after)
+            and _goes_on_as_document(lines[index:], scene)
+        ):
             return cut(candidate, max(start - 1, 0), if_empty="repeats_suffix")
         start += len(line) + 1
     return candidate
+
+
+def _goes_on_as_document(lines: list[str], scene: Scene) -> bool:
+    """Are these lines, the first of which is the document's next, worth nothing after it?"""
+    if len(lines[0].strip()) >= MIN_TELLING_CHARS:
+        return True
+    own = [line.rstrip() for line in lines[1:MAX_LINES_READ] if line.strip()][
+        : MAX_COMPARED_LINES - 1
+    ]
+    following = scene.following_lines[1:MAX_COMPARED_LINES]
+    pairs = list(zip(own, following, strict=False))
+    if not pairs:
+        return True
+    *whole, (last, last_following) = pairs
+    return all(one == other for one, other in whole) and last_following.startswith(last)
 
 
 def drop_near_following(candidate: Candidate, scene: Scene) -> Candidate | Drop:

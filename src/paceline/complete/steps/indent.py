@@ -14,6 +14,7 @@ import msgspec
 
 from paceline.complete.lines import indentation
 from paceline.complete.scene import Scene
+from paceline.complete.steps.brackets import open_at_cursor
 from paceline.complete.steps.cut import with_text
 from paceline.core.types import Candidate, Drop
 from paceline.syntax.scan import LineEnd
@@ -118,6 +119,7 @@ class _Mender:
         self.is_by_indent = scene.language.block_style == "indent"
         self.ends: Sequence[LineEnd] = scene.scanner.lines("\n".join(lines))
         self.levels = [Level(width, width) for width in enclosing_indents(scene)]
+        self.num_open = sum(opener in "([{" for opener in open_at_cursor(scene))
         self.delta = 0
         """By how much the statement in progress moves."""
 
@@ -134,33 +136,58 @@ class _Mender:
 
     def _mend_first(self, num_before: int) -> None:
         """The candidate begins a line, or goes on after some of its indentation."""
-        place = self.scene.place
-        if not place.is_statement_start:
+        if not self.scene.place.is_statement_start:
             return
         raw = num_before + _width(self.lines[0])
-        if place.is_empty_block_start and self.is_by_indent:
-            self._move_run(0, raw, place.block_indent - raw, num_before)
+        header = open_header_indent(self.scene) if self.is_by_indent else None
+        if header is not None:
+            below = indentation(next(iter(self.scene.following_lines), ""))
+            expected = below if below > header else header + self.unit
+            is_doubled = num_before == expected and raw > expected
+            if raw <= header or is_doubled or abs(raw - expected) == 1:
+                self._move_run(0, raw, expected - raw, num_before)
+                return
+            self._enter(raw)
             return
-        mended = self._snapped(raw)
         innermost = self.levels[-1].mended
-        if raw > innermost and num_before == innermost and self.is_by_indent:
-            mended = innermost
+        is_doubled = self.is_by_indent and raw > innermost == num_before > 0
+        mended = innermost if is_doubled else self._snapped(raw)
         self._put(0, max(mended - num_before, 0))
         self._enter(raw, num_before + _width(self.lines[0]))
 
     def _mend(self, index: int) -> None:
         line, above = self.lines[index], self._end_above(index)
-        if not line.strip() or above.in_string or above.in_comment:
+        if not line.strip() or self._is_in_text(index):
             return
         raw = _width(line)
         if above.opens_block:
             self._mend_body(index, raw)
-        elif not above.is_complete or line.lstrip()[0] in ")]}":
+        elif self._is_continued(above, line):
             self._put(index, max(raw + self.delta, 0))
         else:
             mended = self._snapped(raw)
             self._put(index, mended)
             self._enter(raw, mended)
+
+    def _is_continued(self, above: LineEnd, line: str) -> bool:
+        """Does the line go on with a statement?"""
+        if not self.is_by_indent:
+            return not above.is_complete or line.lstrip()[0] in ")]}"
+        is_joined = self.lines[self.ends.index(above)].endswith("\\")
+        return self.num_open + above.depth > 0 or is_joined
+
+    def _is_in_text(self, index: int) -> bool:
+        """Does the line begin inside a string or a block comment?"""
+        above = self.ends[index - 1]
+        if above.in_string or not above.in_comment:
+            return above.in_string
+        begins = self.scene.language.block_comment
+        line = self.lines[index - 1]
+        marks = [line.find(mark) for mark in self.scene.language.line_comments if mark in line]
+        is_line_comment = bool(marks) and (
+            begins is None or begins[0] not in line or min(marks) < line.find(begins[0])
+        )
+        return not is_line_comment
 
     def _mend_body(self, index: int, raw: int) -> None:
         header = self.levels[-1]
@@ -230,6 +257,19 @@ def enclosing_indents(scene: Scene) -> list[int]:
         if frame.is_block and frame.body_indent > widths[-1]:
             widths.append(frame.body_indent)
     return widths
+
+
+def open_header_indent(scene: Scene) -> int | None:
+    """Indentation of the header whose block has nothing yet; None if there is none at the cursor."""
+    blocks = [frame for frame in scene.scanner.state.frames if frame.is_block]
+    if len(blocks) < 2 or blocks[-1].opener != ":":
+        return None
+    if blocks[-1].num_statements or blocks[-1].has_documentation:
+        return None
+    around = blocks[
+        -2
+    ].body_indent  # a header may go over lines, so its own last line does not tell
+    return around if around >= 0 else blocks[-1].indent
 
 
 def _own_unit(lines: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from paceline.complete.scene import Scene
 from paceline.complete.steps.brackets import (
+    Reading,
     following_text,
     num_duplicates,
     open_at_cursor,
@@ -73,10 +74,12 @@ def _meets(candidate: Candidate, scene: Scene) -> bool:
     """Is the line, with the next ones, as well balanced with the candidate as without it?"""
     language, opened = scene.language, open_at_cursor(scene)
     own = read(candidate.text, language, opened)
-    if own.open == opened:
+    if own.open == opened or scene.place.is_in_comment or scene.place.is_in_docstring:
         return True
     following = following_text(candidate, scene)
     without, with_it = read(following, language, opened), read(following, language, own.open)
-    num_without = len(without.wrong) + without.num_unfinished
-    num_with = len(own.wrong) + len(with_it.wrong) + with_it.num_unfinished
-    return num_with + abs(len(with_it.open) - len(without.open)) <= num_without
+    return len(own.wrong) + _num_unbalanced(with_it) <= _num_unbalanced(without)
+
+
+def _num_unbalanced(reading: Reading) -> int:
+    return len(reading.wrong) + reading.num_unfinished + len(reading.open)

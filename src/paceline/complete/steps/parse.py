@@ -36,10 +36,21 @@ def check_parse(candidate: Candidate, scene: Scene) -> Candidate | Drop:
 
 
 def num_errors_with(text: str, num_replaced_chars: int, scene: Scene, tree: SyntaxTree) -> int:
-    """ERROR and MISSING nodes of the document with `text` at the cursor, what it opens closed."""
+    """ERROR and MISSING nodes of the document with `text` at the cursor.
+
+    The lower of two counts: as it is, and with what it leaves open closed.
+    """
+    offset = scene.cursor.offset
+    end = offset + num_replaced_chars
+    num_errors = tree.replaced(offset, end, text).num_errors
+    closers = _missing_closers(text, scene) if num_errors else ""
+    if closers:
+        num_errors = min(num_errors, tree.replaced(offset, end, text + closers).num_errors)
+    return num_errors
+
+
+def _missing_closers(text: str, scene: Scene) -> str:
     opened = open_at_cursor(scene)
     own = read(text, scene.language, opened).open
     new = own[len(opened) :] if own[: len(opened)] == opened else ()
-    closers = "".join(_CLOSES.get(opener, "") for opener in reversed(new))
-    offset = scene.cursor.offset
-    return tree.replaced(offset, offset + num_replaced_chars, text + closers).num_errors
+    return "".join(_CLOSES.get(opener, "") for opener in reversed(new))
