@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from paceline.complete.scene import Scene
 from paceline.core.types import Candidate
-from paceline.syntax.scan import Scanner
 
 
 def end_of_statements_before(candidate: Candidate, scene: Scene, offset: int) -> int:
@@ -12,11 +11,9 @@ def end_of_statements_before(candidate: Candidate, scene: Scene, offset: int) ->
 
     A block's header alone is no whole statement, nor is a line within brackets or a string.
     """
-    cursor = scene.cursor
-    scanner = Scanner.at(cursor.document.text, cursor.offset, scene.language)
     limit = candidate.text.rfind("\n", 0, max(offset, 0)) + 1
     found = 0
-    for line in scanner.lines(candidate.text[:limit]):
+    for line in scene.scanner.lines(candidate.text[:limit]):
         is_whole = line.is_complete and line.depth <= 0 and not line.opens_block
         if is_whole and not line.is_blank and line.offset < limit:
             found = line.offset
