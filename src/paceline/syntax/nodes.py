@@ -10,44 +10,50 @@ import tree_sitter
 from paceline.syntax.grammars import grammar
 from paceline.syntax.languages import Language
 
-FUNCTIONS = frozenset(
+
+def words(text: str) -> frozenset[str]:
+    """The words of `text`, as a set: node types, listed so that they can be read."""
+    return frozenset(text.split())
+
+
+FUNCTIONS = words(
     "function_definition function_declaration generator_function_declaration method_definition method_declaration"
     " constructor_declaration compact_constructor_declaration function_item function_signature_item"
     " function_signature method_signature abstract_method_signature method_elem preproc_function_def"
-    " macro_definition function_expression generator_function arrow_function".split()
+    " macro_definition function_expression generator_function arrow_function"
 )
-CLASSES = frozenset(
+CLASSES = words(
     "class_definition class_declaration abstract_class_declaration class interface_declaration enum_declaration"
     " record_declaration annotation_type_declaration struct_item enum_item union_item trait_item impl_item"
-    " struct_specifier class_specifier union_specifier enum_specifier type_spec".split()
+    " struct_specifier class_specifier union_specifier enum_specifier type_spec"
 )
-FIELDS = frozenset(
+FIELDS = words(
     "field_declaration field_definition public_field_definition property_signature enum_variant enumerator"
-    " enum_constant enum_assignment assignment".split()
+    " enum_constant enum_assignment assignment"
 )
 """What may stand in a class beside its methods."""
-CONTAINERS = frozenset(
+CONTAINERS = words(
     "export_statement decorated_definition expression_statement lexical_declaration variable_declaration"
     " type_declaration const_declaration var_declaration var_spec_list namespace_definition linkage_specification"
     " declaration_list template_declaration preproc_if preproc_ifdef preproc_else preproc_elif if_statement"
     " elif_clause try_statement with_statement block else_clause except_clause finally_clause"
     " field_declaration_list class_body interface_body object_type enum_body enum_body_declarations"
     " enum_variant_list enumerator_list ambient_declaration internal_module statement_block mod_item ERROR"
-    " foreign_mod_item struct_type interface_type constructor_body declaration type_definition".split()
+    " foreign_mod_item struct_type interface_type constructor_body declaration type_definition"
 )
 """What is looked into for definitions."""
-BODIES = frozenset(
+BODIES = words(
     "block class_body interface_body enum_body field_declaration_list declaration_list enum_variant_list"
     " enumerator_list object_type struct_type interface_type statement_block compound_statement constructor_body"
-    " ordered_field_declaration_list".split()
+    " ordered_field_declaration_list"
 )
-IMPORTS = frozenset(
+IMPORTS = words(
     "import_statement import_from_statement future_import_statement import_declaration use_declaration"
-    " extern_crate_declaration preproc_include using_declaration".split()
+    " extern_crate_declaration preproc_include using_declaration"
 )
-SCOPES = FUNCTIONS | frozenset(
+SCOPES = FUNCTIONS | words(
     "lambda lambda_expression closure_expression func_literal class_definition list_comprehension"
-    " set_comprehension dictionary_comprehension generator_expression".split()
+    " set_comprehension dictionary_comprehension generator_expression"
 )
 """What keeps the names bound in it to itself."""
 
@@ -83,18 +89,18 @@ _BINDERS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Nodes that bind names, and the fields where their names stand; without fields: anywhere in the node."""
 
-NAME_LEAVES = frozenset(
+NAME_LEAVES = words(
     "identifier shorthand_property_identifier_pattern shorthand_field_identifier type_identifier field_identifier"
-    " property_identifier private_property_identifier namespace_identifier".split()
+    " property_identifier private_property_identifier namespace_identifier"
 )
-_NOT_BOUND_FIELDS = frozenset(
-    "type value default_value right size key parameters return_type result body constraint bound".split()
+_NOT_BOUND_FIELDS = words(
+    "type value default_value right size key parameters return_type result body constraint bound"
 )
-_NOT_BOUND_NODES = frozenset(
+_NOT_BOUND_NODES = words(
     "attribute subscript subscript_expression member_expression field_expression call call_expression selector_expression"
     " index_expression type type_annotation generic_type type_arguments function_type pointer_type scoped_identifier"
     " scoped_type_identifier range_pattern trait_bounds decorator accessibility_modifier modifiers"
-    " unary_expression string block annotation type_bound qualified_type parameter_declaration_type".split()
+    " unary_expression string block annotation type_bound qualified_type parameter_declaration_type"
 )
 
 
@@ -156,6 +162,8 @@ def body_of(node: tree_sitter.Node) -> tree_sitter.Node | None:
     body = node.child_by_field_name("body")
     if body is None and node.type == "type_spec":
         body = node.child_by_field_name("type")
+        if body is not None and body.type == "struct_type":
+            body = body.named_child(0)
         body = body if body is not None and body.type in BODIES else None
     if body is None and node.type == "type_definition":
         inner = node.child_by_field_name("type")

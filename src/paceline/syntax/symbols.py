@@ -33,6 +33,7 @@ from paceline.syntax.nodes import (
     names_bound_by,
     names_in_pattern,
     nodes_within,
+    words,
 )
 from paceline.syntax.tree import SyntaxTree
 
@@ -125,9 +126,11 @@ def _merged(parts: list[FileSymbols]) -> FileSymbols:
 
 def _statement_symbols(tree: SyntaxTree, node: tree_sitter.Node) -> FileSymbols:
     """What one statement at module level defines."""
-    functions, classes, names = [], [], set[str]()
+    functions: list[FunctionSymbol] = []
+    classes: list[ClassSymbol] = []
+    names = set[str]()
     for definition in definitions_in(node):
-        if definition.type in CLASSES or definition.type == "type_definition":
+        if has_methods(definition):
             classes.append(_class_symbol(tree, definition))
         else:
             functions.append(_function_symbol(tree, definition))
@@ -165,6 +168,16 @@ def definitions_in(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
             yield from definitions_in(child)
 
 
+def has_methods(definition: tree_sitter.Node) -> bool:
+    """Whether a definition is of a class or the like; else it is a function."""
+    value = definition.child_by_field_name("value")
+    return (
+        definition.type in CLASSES
+        or definition.type == "type_definition"
+        or (value is not None and value.type in CLASSES)
+    )
+
+
 def _declares_function(node: tree_sitter.Node) -> bool:
     """C's prototypes, and methods that are declared in a class."""
     if node.type not in ("declaration", "field_declaration"):
@@ -187,7 +200,7 @@ def bound_names(tree: SyntaxTree, node: tree_sitter.Node) -> set[str]:
         (scope.start_byte, scope.end_byte) for scope in nodes_within(node, SCOPES, tree.language)
     ]
     names, end = set[str](), -1
-    borders = []
+    borders: list[tuple[int, int]] = []
     for start, stop in inner:
         if start >= end:
             borders.append((start, stop))
@@ -250,6 +263,8 @@ def signature_of(tree: SyntaxTree, node: tree_sitter.Node) -> str:
     """The text of a definition up to its body, without trailing punctuation; at most its first 400 characters."""
     body = body_of(node)
     end = body.start_byte if body is not None else node.end_byte
+    if body is not None and body.type == "interface_type":
+        end += len("interface")
     text = tree.offsets.data[node.start_byte : min(end, node.start_byte + 1600)].decode(
         "utf-8", "replace"
     )
@@ -259,7 +274,7 @@ def signature_of(tree: SyntaxTree, node: tree_sitter.Node) -> str:
 def _class_symbol(tree: SyntaxTree, node: tree_sitter.Node) -> ClassSymbol:
     named = name_node(node)
     body = body_of(node)
-    members = list(_members(body)) if body is not None else []
+    members = list(class_members(body)) if body is not None else []
     parts = [_memo.get(tree, member, _member_symbols) for member in members]
     attributes = {name for part in parts for name in part.attributes}
     if node.type == "record_declaration":
@@ -272,11 +287,11 @@ def _class_symbol(tree: SyntaxTree, node: tree_sitter.Node) -> ClassSymbol:
     )
 
 
-def _members(body: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
+def class_members(body: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
     """Methods and fields in a class's body, as small as they can be looked at alone."""
     for child in body.named_children:
         if child.type in ("enum_body_declarations", "field_declaration_list"):
-            yield from _members(child)
+            yield from class_members(child)
         elif child.type != "comment":
             yield child
 
@@ -329,9 +344,9 @@ def _assigned_to_self(tree: SyntaxTree, node: tree_sitter.Node) -> Iterator[str]
             yield from (tree.text_of(leaf) for leaf in _leaves_of_parameter(part))
 
 
-_BASE_NODES = frozenset(
+_BASE_NODES = words(
     "superclass super_interfaces extends_interfaces class_heritage base_class_clause extends_type_clause"
-    " extends_clause implements_clause argument_list type_list trait_bounds".split()
+    " extends_clause implements_clause argument_list type_list trait_bounds"
 )
 
 
