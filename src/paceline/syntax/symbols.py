@@ -196,9 +196,8 @@ def _names_class(node: tree_sitter.Node) -> bool:
 
 def bound_names(tree: SyntaxTree, node: tree_sitter.Node) -> set[str]:
     """Names that `node` binds in the scope it stands in: without those in its functions."""
-    inner = [
-        (scope.start_byte, scope.end_byte) for scope in nodes_within(node, SCOPES, tree.language)
-    ]
+    scopes = nodes_within(node, SCOPES, tree.language)
+    inner = sorted((scope.start_byte, scope.end_byte) for scope in scopes)
     names, end = set[str](), -1
     borders: list[tuple[int, int]] = []
     for start, stop in inner:
