@@ -94,5 +94,12 @@ def _rust(module: str, folder: str) -> Iterator[str]:
                 yield f"{start}{path}/mod.rs"
 
 
+def candidate_folders(module: str) -> Iterator[str]:
+    """Folders below the workspace that a Go package may be: its path without the repository's own."""
+    parts = [part for part in module.split("/") if part not in ("", ".", "..")]
+    if "\0" not in module and len(module) <= MAX_NAME_CHARS:
+        yield from ("/".join(parts[start:]) for start in range(1, len(parts)))
+
+
 def _below(folder: str) -> str:
     return f"{folder}/" if folder else ""

@@ -24,14 +24,13 @@ MAX_SCANNED_CHARS = 16_000
 MIN_SEEN_LINE_CHARS = 4
 """Shorter lines (`}`, `pass`) are alike everywhere."""
 
+_IMPORT = re.compile(r"\s*(?:import|from|use|using|#\s*include|extern crate)\b")
 _HEADING = re.compile(
     r"\s*(?:(?:export|default|public|private|protected|static|async|abstract|final|pub(?:\([\w:]+\))?|unsafe|inline"
     r"|virtual|override|const)\s+)*(?:def|class|func|fn|function|interface|struct|impl|trait|enum|module|namespace"
     r"|object)\b"
 )
-_BRACE_HEADING = re.compile(
-    r"\s*(?!if\b|for\b|while\b|switch\b|else\b|catch\b|do\b|try\b)[^=;]*\w\s*\([^;]*\{\s*$"
-)
+_CONTROL = re.compile(r"\s*(?:if|for|while|switch|else|catch|do|try|return|with)\b")
 
 
 class Scope:
@@ -98,7 +97,7 @@ class Scope:
                 break
             indentation = _indentation(line)
             if indentation < limit and line.strip():
-                if _HEADING.match(line) or _BRACE_HEADING.match(line[:400]):
+                if _is_heading(line[:400]):
                     return line.strip()
                 limit = indentation
         return ""
@@ -115,11 +114,12 @@ class Scope:
 
     @cached_property
     def query_text(self) -> str:
-        """What windows are compared with: the lines around the cursor and the heading."""
+        """What windows are compared with: the lines around the cursor and the heading, without imports,
+        which name too much that is used elsewhere. Source: facts/retrieval.md §5."""
         above = self.before.split("\n")[-NUM_QUERY_LINES - 1 :]
         below = self.after.split("\n", NUM_QUERY_LINES)[:NUM_QUERY_LINES]
         lines = [self.heading, *above, *below]
-        return "\n".join(line[:400] for line in lines)
+        return "\n".join(line[:400] for line in lines if not _IMPORT.match(line))
 
     @cached_property
     def seen_lines(self) -> frozenset[str]:
@@ -132,6 +132,15 @@ class Scope:
         """Where this is, for the next call to compare."""
         above = "\n".join(self.lines_above[-2:])
         return ContextPlace(self.path, _hash(self.heading), _hash(above))
+
+
+def _is_heading(line: str) -> bool:
+    """Does the line open a function, class or the like, in any language?"""
+    if _HEADING.match(line):
+        return True
+    before, bracket, _ = line.partition("(")
+    is_call = bracket and before.strip() and "=" not in before and ";" not in line
+    return bool(is_call) and line.rstrip().endswith("{") and not _CONTROL.match(line)
 
 
 def shown_path(path: str, root: str = "") -> str:
