@@ -35,7 +35,6 @@ CONTROL_KINDS = (
 """Blocks within a function or declaration, not one themselves."""
 END_WORDS = frozenset({"end", "fi", "done", "esac", "endif", "endfunction", "endwhile", "endfor"})
 """They close a block in languages without brackets or bare indentation: ruby, lua, shell, vim."""
-_BEFORE_BRACKETS = re.compile(r"[^(\[{\"'`]*")
 _CONTINUES_CHAIN = re.compile(r"[.?:&|)\]}]")
 _LABEL = re.compile(r"(?:case\b|default\b|public\b|private\b|protected\b|#|@|\w+:(?!:))")
 
@@ -68,8 +67,10 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """Open at the cursor within the block that the completion fills, that block's own first."""
     outer: int
     """Width of the indentation of the cursor's statement."""
-    is_continued: bool
-    """Did that statement begin on a line above, further to the left?"""
+    is_inside: bool
+    """Is the cursor's line indented as the block's lines are to be, or its statement begun above?"""
+    has_tabs: bool | None
+    """Is the cursor's line indented with tabs? None if it is not indented."""
     floor: int
     """Least indentation that a line of the completion may have; -1: told by the first line of code."""
     is_container: bool
@@ -110,7 +111,8 @@ def bounds_of(scene: Scene) -> Bounds:
         opened=opened,
         brackets=_brackets(frames, target.index, scene.cursor, scene.language),
         outer=outer,
-        is_continued=outer < indentation(scene.line_before),
+        is_inside=outer < indentation(scene.line_before) or _is_inside(frames, outer),
+        has_tabs=scene.line_before[0] == "\t" if scene.line_before[:1] in ("\t", " ") else None,
         floor=target.floor,
         is_container=target.is_container,
         level=target.level,
@@ -143,15 +145,17 @@ def _dedented(frames: Frames, indent: int) -> Frames:
 def _indent_of_statement(frames: Frames, line_before: str) -> int:
     """Width of the indentation of the line on which the cursor's statement begins."""
     indent = indentation(line_before)
-    at = _innermost_block(frames)
-    block, line = frames[at], line_before.strip()
-    start = _BEFORE_BRACKETS.match(block.text.lstrip())
-    begins_earlier = bool(block.text.strip()) and not (
-        line and start and line.startswith(start[0].rstrip())
-    )
-    if begins_earlier or _CONTINUES_CHAIN.match(line):
-        indent = min(indent, block.body_indent) if block.body_indent >= 0 else indent
-    return min([indent, *(frame.indent for frame in frames[at + 1 :])])
+    block = frames[_innermost_block(frames)]
+    if block.text.strip():
+        return min(indent, block.text_indent)
+    if _CONTINUES_CHAIN.match(line_before.lstrip()) and block.body_indent >= 0:
+        return min(indent, block.body_indent)
+    return indent
+
+
+def _is_inside(frames: Frames, indent: int) -> bool:
+    block = frames[_innermost_block(frames)]
+    return bool(block.opener) and indent > block.indent
 
 
 def _target(frames: Frames, scene: Scene, outer: int) -> _Target:
@@ -223,50 +227,47 @@ def _brackets(
     frames: Frames, target: int, cursor: Cursor, language: Language
 ) -> tuple[OpenBefore, ...]:
     """The brackets that are open in the frame `target`, its own brace first."""
-    at = [
-        index
-        for index in range(target, len(frames))
-        if frames[index].opener[-1:] in ("(", "[", "{") and language.is_code
-    ]
-    indents = [_indent_of_frame(frames, index) for index in at]
+    at = [index for index, frame in enumerate(frames) if frame.opener[-1:] in ("(", "[", "{")]
+    num_outer = sum(index < target for index in at)
+    if not language.is_code or num_outer == len(at):
+        return ()
     marks = [frames[index].opener[-1] for index in at]
-    num_missing = _missing(marks, indents, cursor, language) if at else set[int]()
+    indents = [_indent_of_frame(frames, index) for index in at]
+    missing = _missing(_Search(marks, indents, language), num_outer, cursor)
     return tuple(
         OpenBefore(
             mark=marks[number],
             indent=indents[number],
-            is_closed=number not in num_missing,
-            is_target=index == target,
-            header=frames[index].header,
+            is_closed=number not in missing,
+            is_target=at[number] == target,
+            header=frames[at[number]].header,
         )
-        for number, index in enumerate(at)
+        for number in range(num_outer, len(at))
     )
 
 
-def _missing(marks: list[str], indents: list[int], cursor: Cursor, language: Language) -> set[int]:
-    """Which of the open brackets the document does not close after the cursor.
+def _missing(search: _Search, num_outer: int, cursor: Cursor) -> set[int]:
+    """Which of the open brackets the document does not close after the cursor; the first few do not matter.
 
     Brackets are counted; indentation tells whose closing brace is missing: a line that is not
     indented below a bracket's own line and does not close it comes after it.
     """
     text, at = cursor.document.text, cursor.offset
     limit = min(at + MAX_AFTER_CHARS, len(text))
-    search = _Search(marks, indents, LineReader(language))
     for number in range(MAX_AFTER_LINES):
         end = text.find("\n", at, limit) + 1 or limit
         search.read(text, at, end, is_first=number == 0)
         at = end
-        if not search.open or at >= limit:
+        if len(search.open) <= num_outer or at >= limit:
             break
-    is_all_read = at >= len(text)
-    return search.missing | set(search.open if is_all_read else ())
+    return search.missing.union(search.open) if at >= len(text) else search.missing
 
 
 class _Search:
     """Looks for the other halves of brackets, line by line."""
 
-    def __init__(self, marks: list[str], indents: list[int], reader: LineReader) -> None:
-        self.marks, self.indents, self.reader = marks, indents, reader
+    def __init__(self, marks: list[str], indents: list[int], language: Language) -> None:
+        self.marks, self.indents, self.reader = marks, indents, LineReader(language)
         self.open = list(range(len(marks)))
         """Not yet closed, outermost first."""
         self.missing: set[int] = set()

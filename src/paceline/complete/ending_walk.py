@@ -14,17 +14,30 @@ import msgspec
 
 from paceline.complete.ending_bounds import END_WORDS, Bounds
 from paceline.complete.ending_text import OPENER_OF, LineReader, Open
-from paceline.syntax.frames import width_of
+from paceline.syntax.frames import TAB_WIDTH, width_of
 
-CONTINUING_WORDS = END_WORDS | {
-    "else", "elif", "elsif", "elseif", "except", "catch", "rescue", "finally", "ensure", "then", "do", "in",
-    "extends", "implements", "throws", "where", "and", "or",
-}  # fmt: skip
-"""A line that begins with one goes on with the statement above it."""
+PYTHON_WORDS = frozenset({"else", "elif", "except", "finally"})
+BRACE_WORDS = frozenset(
+    {"else", "elseif", "catch", "finally", "extends", "implements", "throws", "where"}
+)
+WORD_BLOCK_WORDS = END_WORDS | {
+    "else",
+    "elif",
+    "elsif",
+    "elseif",
+    "rescue",
+    "ensure",
+    "then",
+    "do",
+    "in",
+}
+"""A line that begins with one goes on with the statement above it: in Python, in languages with braces,
+and in those whose blocks are closed by words."""
 STATEMENT_WORDS = frozenset(
     {"def", "class", "return", "import", "raise", "while", "try", "with", "assert", "del", "pass"}
 )
 """Python: a line within brackets cannot begin with one, so the bracket was left open."""
+SPACES_PER_TAB = 4
 _CONTINUING_SIGNS = "{.)]}?:&|=,;"
 _WORD = re.compile(r"\w+")
 _TAIL = re.compile(r"[ \t]*[;,]")
@@ -100,9 +113,17 @@ def line_at(text: str, begin: int, walk: Walk, bounds: Bounds) -> Line:
         text=line,
         is_whole=found >= 0,
         content=content,
-        indent=width_of(space),
+        indent=_width_as_in_document(space, bounds.has_tabs),
         is_statement_start=not _is_in_text(walk) and (bounds.is_line_blank or not is_first),
     )
+
+
+def _width_as_in_document(space: str, has_tabs: bool | None) -> int:
+    """Width of indentation; where model and document differ in tabs or spaces, a tab is worth four spaces."""
+    if has_tabs is None or (space[:1] == "\t") == has_tabs:
+        return width_of(space)
+    width = width_of(space)
+    return width * TAB_WIDTH // SPACES_PER_TAB if has_tabs else width * SPACES_PER_TAB // TAB_WIDTH
 
 
 def begin_line(walk: Walk, line: Line, bounds: Bounds) -> int | None:
@@ -119,7 +140,11 @@ def begin_line(walk: Walk, line: Line, bounds: Bounds) -> int | None:
         return None
     if line.indent < walk.floor:
         return _end_of_block(walk, line, bounds)
-    if walk.is_declaration and _is_at_container(walk, bounds) and _is_next(walk, line):
+    if not _is_at_container(walk, bounds):
+        return None
+    if _is_body(walk, line, bounds) and walk.unit_start >= 0:
+        return walk.unit_start
+    if walk.is_declaration and _is_next(walk, line, bounds):
         return walk.last_end if walk.lead_start < 0 else walk.lead_start
     return None
 
@@ -214,16 +239,17 @@ def _left_open(walk: Walk, line: Line, bounds: Bounds) -> int | None:
     """Within brackets a line ends the candidate only if it shows that they were left open."""
     if bounds.language.name != "python" or line.begin == 0 or line.indent >= walk.floor:
         return None
-    word = _whole_word(line)
-    return walk.last_end if word in STATEMENT_WORDS else None
+    return walk.last_end if _is_word_of(STATEMENT_WORDS, line) else None
 
 
-def _whole_word(line: Line) -> str | None:
-    """The word that begins the line; empty without one, None if more of it may come."""
+def _is_word_of(words: frozenset[str], line: Line) -> bool | None:
+    """Does the line begin with one of `words`? None if more text may tell."""
     match = _WORD.match(line.content)
     if match is None:
-        return ""
-    return None if match.end() == len(line.content) and not line.is_whole else match[0]
+        return False
+    if match.end() == len(line.content) and not line.is_whole:
+        return None if any(word.startswith(match[0]) for word in words) else False
+    return match[0] in words
 
 
 def _end_of_block(walk: Walk, line: Line, bounds: Bounds) -> int | None:
@@ -231,19 +257,26 @@ def _end_of_block(walk: Walk, line: Line, bounds: Bounds) -> int | None:
     language = bounds.language
     if language.block_style != "indent" or language.name == "python" or bounds.is_end_word_there:
         return walk.last_end
-    word = _whole_word(line)
-    if word is None or (word in END_WORDS and not line.is_whole):
+    is_closing = _is_word_of(END_WORDS, line)
+    if is_closing is None or (is_closing and not line.is_whole):
         return None
-    is_own = word in END_WORDS and walk.last_end > 0
+    is_own = is_closing and walk.last_end > 0
     return line.begin + len(line.text.rstrip()) if is_own else walk.last_end
 
 
-def _is_next(walk: Walk, line: Line) -> bool:
-    """Does a statement of the container begin here?"""
+def _is_next(walk: Walk, line: Line, bounds: Bounds) -> bool:
+    """Does a statement of the container begin here, for certain?"""
     if line.indent > walk.level or line.content[0] in _CONTINUING_SIGNS:
         return False
-    word = _whole_word(line)
-    return word is not None and word not in CONTINUING_WORDS
+    words = PYTHON_WORDS if bounds.language.name == "python" else WORD_BLOCK_WORDS
+    words = BRACE_WORDS if bounds.language.block_style == "braces" else words
+    return _is_word_of(words, line) is False
+
+
+def _is_body(walk: Walk, line: Line, bounds: Bounds) -> bool:
+    """Is the line in the body of the container's statement in progress, by its indentation?"""
+    is_by_indent = bounds.language.block_style == "indent" and bounds.language.is_code
+    return is_by_indent and 0 <= walk.level < line.indent
 
 
 # --- what a whole line does
@@ -271,7 +304,7 @@ def _note_first(walk: Walk, line: Line, bounds: Bounds) -> None:
         walk.floor = line.indent
     if walk.floor >= 0 and (walk.level >= 0 or not bounds.is_container):
         return
-    if not line.is_statement_start or (line.begin == 0 and bounds.is_continued):
+    if not line.is_statement_start or (line.begin == 0 and bounds.is_inside):
         indent = bounds.outer
     else:
         indent = line.indent if line.begin == 0 else max(line.indent, bounds.outer)
@@ -283,14 +316,14 @@ def _note_first(walk: Walk, line: Line, bounds: Bounds) -> None:
 
 def _note_unit(walk: Walk, line: Line, bounds: Bounds) -> None:
     """In a container: does a statement begin here, or has the one above a body?"""
-    if _is_next(walk, line):
+    if _is_next(walk, line, bounds):
         if not walk.is_lead:
             start = walk.last_end if walk.lead_start < 0 else walk.lead_start
             walk.unit_start = start if walk.num_units else -1
             walk.num_units += 1
             walk.is_declaration = False
         walk.is_lead = _LEAD.match(line.content) is not None
-    elif line.indent > walk.level and bounds.language.block_style == "indent":
+    elif _is_body(walk, line, bounds):
         _declare(walk)
     walk.lead_start = -1
 
