@@ -24,6 +24,7 @@ from paceline.complete.prefetch import after_accept
 from paceline.complete.project import ProjectIndex
 from paceline.complete.request import Alternative, Attributed, Completion, Source
 from paceline.complete.scene import Scene
+from paceline.complete.session import Last
 from paceline.complete.skip import reason_to_decline, reason_to_skip
 from paceline.complete.splitter import pieces
 from paceline.complete.steps.types import Judged
@@ -156,29 +157,25 @@ class Answering:
             reasons=ask.trace.reasons,
         )
 
-    def keep_leftovers(self, ask: Ask, scene_at: Callable[[Cursor], Scene]) -> bool:
+    def keep_leftovers(self, last: Last, scene_at: Callable[[Cursor], Scene]) -> bool:
         """What the model wrote beyond a completion is judged and kept for after it is accepted.
 
         Only lines: a leftover is what single_line mode would ask next. Returns whether anything was kept.
         """
-        cursor, last = ask.request.cursor, ask.state.last
-        if last is None or last.ask is not ask:
-            return False
+        cursor = last.request.cursor
         text, num_replaced = last.completion.text, last.completion.num_replaced_chars
         has_kept = False
-        for spot, leftover in ask.leftovers[:MAX_LEFTOVERS]:
+        for spot, leftover in last.leftovers[:MAX_LEFTOVERS]:
             cursor = after_accept(cursor, text, num_replaced)
             judged = postprocess(
                 Candidate(text=leftover), scene_at(cursor), disabled=self.config.disabled_steps
             ).result
             if isinstance(judged, Drop) or judged.text != leftover:
                 break
-            asked = replace(
-                ask.asked(self.model(ask.request.model_id).model_id), mode="single_line"
-            )
+            asked = replace(last.asked, mode="single_line")
             answer = Answer(
                 choices=(Choice(judged.text, judged.num_replaced_chars),),
-                request_id=ask.trace.request_id,
+                request_id=last.trace.request_id,
                 origin="split",
                 probability=last.completion.probability,
                 mean_logprob=last.completion.mean_logprob,
@@ -303,7 +300,7 @@ class Answering:
         if chosen:
             with ask.watch.span("gate"):
                 opinion = self._weigh(ask, chosen[0], first.judged)
-        ask.trace.candidates = tuple(self._note(one, opinion) for one in written)
+        ask.trace.candidates = tuple(self._note(ask, one, opinion) for one in written)
         answer = _answer_of(ask, chosen, first, opinion)
         self._remember(ask, answer, first)
         progress = first.progress
@@ -402,7 +399,7 @@ class Answering:
             else (),
         )
 
-    def _note(self, written: Written, opinion: GateDecision | None) -> CandidateNote:
+    def _note(self, ask: Ask, written: Written, opinion: GateDecision | None) -> CandidateNote:
         """What the trace keeps of one candidate."""
         progress, result = written.progress, written.judged.result
         is_kept = isinstance(result, Candidate)
@@ -418,6 +415,7 @@ class Answering:
             flags=result.flags if is_kept and has_code else _kinds(result),
             probability=opinion.probability if opinion else None,
             gate_reasons=opinion.reasons if opinion else (),
+            features=ask.features,
             raw_text=progress.text if has_code else "",
             text=result.text if is_kept and has_code else "",
         )

@@ -106,8 +106,10 @@ class Service:
         completion = self._close(ask, completion)
         if completion.text:
             state.show(request.cursor, completion)
+        asked = ask.asked(completion.model_id)
+        state.last = Last(request, completion, asked, ask.leftovers, ask.pace, ask.trace)
         if ask.is_automatic:
-            self._ask_ahead(ask, completion, completion.probability)
+            self._ask_ahead(state, state.last, completion.probability)
         return completion
 
     async def warm(self, request: CompleteRequest) -> Completion:
@@ -169,7 +171,7 @@ class Service:
             is_accepted = kind in ("accepted", "partially_accepted")
             state.settle(request_id, is_accepted=is_accepted, is_rejected=kind == "rejected")
             if kind == "accepted" and state.last is not None:
-                self._ask_ahead(state.last.ask, state.last.completion, 1.0)
+                self._ask_ahead(state, state.last, 1.0)
         return is_known
 
     def prompt_parts(self, request: CompleteRequest) -> PromptParts:
@@ -181,6 +183,11 @@ class Service:
         if not request.cursor.document.text:
             raise EmptyPromptError
         return parts_of(request, self.config, request.snippets)
+
+    async def idle(self) -> None:
+        """Wait until nothing is being asked ahead."""
+        tasks = [state.prefetch for state in self._documents.all() if state.prefetch is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def close(self) -> None:
         """Cancel what is asked ahead. The generator is the caller's."""
@@ -238,10 +245,9 @@ class Service:
         with ask.watch.span("join"), contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait((task,))
 
-    def _ask_ahead(self, ask: Ask, completion: Completion, probability: float | None) -> None:
-        """Prepare the answer to what comes if `completion` is accepted, where that is likely enough."""
-        state = ask.state
-        state.last = Last(ask, completion)
+    def _ask_ahead(self, state: DocumentState, last: Last, probability: float | None) -> None:
+        """Prepare the answer to what comes if `last` is accepted, where that is likely enough."""
+        request, completion = last.request, last.completion
         if not (self.config.is_prefetching and self.config.is_cached and completion.text):
             return
         wish = should_prefetch(
@@ -253,20 +259,20 @@ class Service:
         is_running = state.prefetch is not None and not state.prefetch.done()
         if not wish.is_wanted or is_running:
             return
-        cursor = after_accept(ask.request.cursor, completion.text, completion.num_replaced_chars)
-        request = replace(ask.request, cursor=cursor, trigger="automatic", request_id="")
+        cursor = after_accept(request.cursor, completion.text, completion.num_replaced_chars)
+        ahead = replace(request, cursor=cursor, trigger="automatic", request_id="")
         state.prefetch_spot = spot_at(cursor)
-        ask.trace.num_prefetched += 1
-        state.prefetch = asyncio.get_running_loop().create_task(self._prefetch(ask, request))
+        last.trace.num_prefetched += 1
+        state.prefetch = asyncio.get_running_loop().create_task(self._prefetch(state, last, ahead))
 
-    async def _prefetch(self, ask: Ask, request: CompleteRequest) -> None:
-        """Answer `request`, which follows `ask`, into the cache. Nobody waits, so nobody hears of errors."""
+    async def _prefetch(self, state: DocumentState, last: Last, request: CompleteRequest) -> None:
+        """Answer `request`, which follows `last`, into the cache. Nobody waits, so nobody hears of errors."""
         await asyncio.sleep(0)  # the answer goes out first
-        if self._answering.keep_leftovers(ask, lambda cursor: self._scene(ask.state, cursor)):
+        if self._answering.keep_leftovers(last, lambda cursor: self._scene(state, cursor)):
             return
         ahead = self._open(request)
         ahead.is_prefetch = ahead.trace.is_ahead = True
-        ahead.pace = ask.pace
+        ahead.pace = last.pace
         try:
             self._close(ahead, await self._answering.answer(ahead))
         except PacelineError:

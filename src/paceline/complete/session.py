@@ -9,20 +9,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from paceline.complete.cache import Spot
+from paceline.complete.cache import Asked, Spot
 from paceline.complete.history import History
 from paceline.complete.request import CompleteRequest, Completion
 from paceline.complete.rhythm import Pace, Rhythm
+from paceline.complete.trace import RequestTrace
 from paceline.core.types import Cursor
 from paceline.prompt.context.types import ChosenContext
 from paceline.prompt.suffix import SuffixKeeper
-
-if TYPE_CHECKING:
-    from paceline.complete.ask import Ask
 
 BEFORE_CHARS = 48
 """Text before a cursor by which a place is recognised."""
@@ -48,8 +46,13 @@ class Ghost(msgspec.Struct):
 class Last(NamedTuple):
     """The newest answered request of a document."""
 
-    ask: Ask
+    request: CompleteRequest
     completion: Completion
+    asked: Asked
+    leftovers: list[tuple[Spot, str]]
+    """What the model wrote beyond the completion, by line (splitter.py)."""
+    pace: Pace
+    trace: RequestTrace
 
 
 class DocumentState:

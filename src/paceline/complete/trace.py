@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from paceline.complete.gate_features import GateFeatures
 from paceline.complete.modes import Mode, Trigger
 from paceline.complete.steps.types import StepNote
 
@@ -62,6 +63,8 @@ class CandidateNote(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
     probability: float | None = None
     gate_reasons: tuple[str, ...] = ()
+    features: GateFeatures | None = None
+    """What the gate saw: numbers only, from which it can be fitted anew."""
     raw_text: str = ""
     """Only if code may be kept."""
     text: str = ""

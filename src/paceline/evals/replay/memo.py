@@ -41,6 +41,8 @@ class MemoGenerator:
         self._heard: dict[Any, _Heard] = {}
         self.num_computed = 0
         """Requests that the inner generator had to answer."""
+        self.num_tokens = 0
+        """Tokens that readers were given, computed or remembered."""
 
     @property
     def models(self) -> tuple[ModelInfo, ...]:
@@ -67,6 +69,7 @@ class MemoGenerator:
             if began_ms is not None:
                 self._clock.skip(at_ms - (self._clock.now_ms() - began_ms))
             text += chunk.text
+            self.num_tokens += chunk.num_tokens
             if params.stop_when is not None and params.stop_when(text):
                 yield replace(chunk, finish_reason="stop")
                 return
