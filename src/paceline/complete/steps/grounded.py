@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 
 import msgspec
 from msgspec.structs import replace
@@ -31,7 +30,7 @@ from paceline.complete.steps.python_known import (
 )
 from paceline.complete.steps.python_names import AttributeUse, ImportUse, Names, Use, names_in
 from paceline.complete.steps.statements import end_of_statements_before
-from paceline.complete.words import MAX_CHARS, Words, words_of
+from paceline.complete.words import MAX_CHARS, has_word
 from paceline.core.types import Candidate, Drop
 from paceline.syntax.symbols import symbols
 from paceline.syntax.tree import SyntaxTree
@@ -55,7 +54,7 @@ _MAKES_NAMES = (
 )
 """Text with which names can come into a module that no statement binds."""
 
-_MAKES_ATTRIBUTES = ("__getattr__", "setattr", "__dict__", "vars(", "__slots__ = [*", "type(")
+_MAKES_ATTRIBUTES = ("__getattr__", "__getattribute__", "setattr", "__dict__", "vars(")
 _OPEN_CLASS_NAME = re.compile(r"mixin|base|abstract|interface|protocol|plugin", re.IGNORECASE)
 """A class of such a name is completed by others."""
 
@@ -138,43 +137,36 @@ Found = tuple[str, Use, bool]
 
 
 def _names(names: Names, tree: SyntaxTree, scene: Scene, end: int) -> Iterator[Found]:
-    new = [use for use in names.reads if use.name not in BUILTINS and use.name not in names.bound]
+    text, language, project = scene.cursor.document.text, scene.language.name, scene.project
+    scope = _scope(tree, scene.cursor.offset, end)
+    new = [
+        use
+        for use in names.reads
+        if not (use.name in BUILTINS or use.name in names.bound or scope.has(use.name))
+    ]
     if not new:
         return
-    text, language, project = scene.cursor.document.text, scene.language.name, scene.project
-    seen = document_words(text).names
     module = symbols(tree)
-    if module.has_wildcard_import:
-        return
-    scope = _scope_words(tree, scene.cursor.offset, end)
-    is_known_whole = _is_whole(tree, scene)
-    in_module = set(module.names)
+    is_whole = _is_whole(tree, scene)
     for use in new:
         name = use.name
-        if name in in_module or (
-            name in seen if scope is None or not is_known_whole else name in scope
-        ):
+        is_seen = has_word(text, name)
+        if name in module.names or module.has_wildcard_import or (is_seen and not is_whole):
             continue
-        if project is not None and project.has_name(language, name):
-            continue
-        is_nowhere = (
-            name not in seen and project is not None and not project.has_module(language, name)
-        )
-        yield (
-            "unknown_name",
-            use,
-            is_nowhere and is_known_whole and not _mentions(text, _MAKES_NAMES),
-        )
+        if project is None or not project.has_name(language, name):
+            is_nowhere = not (is_seen or project is None or project.has_module(language, name))
+            is_certain = is_nowhere and is_whole and not _mentions(text, _MAKES_NAMES)
+            yield "unknown_name", use, is_certain
 
 
 def _attributes(names: Names, tree: SyntaxTree, scene: Scene) -> Iterator[Found]:
     text, language, project = scene.cursor.document.text, scene.language.name, scene.project
-    seen = document_words(text).names if names.attributes else frozenset[str]()
+    own = names.stored_attributes | names.bound
     for use in names.attributes:
         name = use.name
         is_closed = _is_closed_class(use, tree, text)
         known = OBJECT_ATTRIBUTES if is_closed else KNOWN_ATTRIBUTES
-        if name in seen or name in known or name in names.stored_attributes or name in names.bound:
+        if name in known or name in own or has_word(text, name):
             continue
         if project is None or not project.has_attribute(language, name):
             yield (
@@ -219,34 +211,43 @@ def _is_closed_class(use: AttributeUse, tree: SyntaxTree, text: str) -> bool:
     )
 
 
-def _scope_words(tree: SyntaxTree, start: int, end: int) -> frozenset[str] | None:
-    """All words of the outermost function around the candidate, else of the class or statement; without its own.
+class _Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """The outermost function around the candidate, else its class or statement; without the candidate. All of the text where
+    the code around does not parse, so that nobody can say."""
 
-    None where the code around does not parse, so that nobody can say.
-    """
-    at = tree.byte_offset_of(start)
+    text: str = ""
+    start: int = 0
+    candidate_start: int = 0
+    candidate_end: int = 0
+    end: int = 0
+
+    def has(self, name: str) -> bool:
+        """Does `name` stand there, and so may be bound there?"""
+        return has_word(self.text, name, self.start, self.candidate_start) or has_word(
+            self.text, name, self.candidate_end, self.end
+        )
+
+
+def _scope(tree: SyntaxTree, start: int, end: int) -> _Scope:
+    at, begin = tree.byte_offset_of(start), tree.first_offset
     node = tree.root.descendant_for_byte_range(at, at)
     around: list[Node] = []
     while node is not None and node.parent is not None:
-        if node.type == "ERROR" or node.parent.type == "ERROR":
-            return None
         around.append(node)
         node = node.parent
-    if not around:
-        return frozenset()
     functions = [one for one in around if one.type == "function_definition"]
-    outermost = functions[-1] if functions else around[-1]
-    first, last = tree.offset_of(outermost.start_byte), tree.offset_of(outermost.end_byte)
-    begin = tree.first_offset
-    before, after = tree.text[first - begin : start - begin], tree.text[end - begin : last - begin]
-    return words_of(before).names | words_of(after).names
+    is_unclear = any(one.type == "ERROR" for one in around)
+    outermost = tree.root if is_unclear else functions[-1] if functions else (around or [None])[-1]
+    if outermost is None:
+        return _Scope()
+    return _Scope(
+        text=tree.text,
+        start=tree.offset_of(outermost.start_byte) - begin,
+        candidate_start=start - begin,
+        candidate_end=end - begin,
+        end=tree.offset_of(outermost.end_byte) - begin,
+    )
 
 
 def _mentions(text: str, parts: tuple[str, ...]) -> bool:
     return any(part in text for part in parts)
-
-
-@lru_cache(maxsize=16)
-def document_words(text: str) -> Words:
-    """The words of a document's text, found once for all candidates at it."""
-    return words_of(text)
