@@ -38,12 +38,7 @@ NEW_FUNCTION = Place(
     is_statement_start=True,
     block_indent=4,
 )
-DOCUMENTED = Place(
-    blocks=("function", "module"),
-    is_after_documentation=True,
-    is_statement_start=True,
-    block_indent=4,
-)
+DOCUMENTED = replace(NEW_FUNCTION, is_after_documentation=True)
 EMPTY_IF = Place(
     blocks=("if", "function", "module"), is_empty_block_start=True, is_statement_start=True
 )
@@ -51,6 +46,7 @@ EMPTY_IF_AT_COLON = Place(blocks=("if", "function", "module"), is_empty_block_st
 STATEMENT = Place(
     blocks=("function", "module"), is_statement_start=True, num_statements_before=2, block_indent=4
 )
+BELOW_NOTE = replace(STATEMENT, is_after_documentation=True)
 LATE_STATEMENT = replace(STATEMENT, num_statements_after=2)
 IN_STATEMENT = Place(blocks=("function", "module"), num_statements_before=1, block_indent=4)
 ARGUMENTS = replace(IN_STATEMENT, open_brackets="(")
@@ -92,6 +88,8 @@ MOMENTS: list[tuple[str, Place, Pace, Trigger, Mode, Intent]] = [
     ("    |", NEW_FUNCTION, PAUSED, "automatic", "multi_line", "exploration"),
     ("    |", DOCUMENTED, STEADY, "automatic", "multi_line", "exploration"),
     ("    |", DOCUMENTED, PAUSED, "automatic", "multi_line", "exploration"),
+    ("    |", BELOW_NOTE, STEADY, "automatic", "single_line", "exploration"),
+    ("    |", BELOW_NOTE, PAUSED, "automatic", "multi_line", "exploration"),
     ("|", BELOW_COMMENT, PAUSED, "automatic", "multi_line", "exploration"),
     ("    |", STATEMENT, PAUSED, "invoked", "multi_line", "exploration"),
     ("    |", STATEMENT, NOTHING_KNOWN, "invoked", "multi_line", "exploration"),
@@ -155,6 +153,7 @@ def test_what_was_taken_lately_counts() -> None:
     lines = Recent(num_single_line=10, accepted_single_line=0.9, num_multi_line=10)
     assert decided(STATEMENT, PAUSED, recent=blocks).mode == "block_body"
     assert decided(EMPTY_IF, STEADY, recent=lines).mode == "single_line"
+    assert "new_function" not in decided(BELOW_NOTE).reasons
     assert "takes_blocks" in decided(STATEMENT, recent=blocks).reasons
     assert "takes_lines" in decided(STATEMENT, recent=lines).reasons
 

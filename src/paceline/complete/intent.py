@@ -53,13 +53,13 @@ class IntentWeights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What each fact adds to the log-odds that more than a line is wanted.
 
     Chosen so that at a threshold of 0.5 an empty block gets its body even while the user types
-    steadily, code in the middle of a statement never more than its line, and any two of {pause,
-    statement start, invoked, good experience} tip a plain statement start. `replay` can fit them.
+    steadily, code in the middle of a statement never more than its line, and that a comment above, or
+    a plain statement start, needs a pause, good experience or the user's asking. `replay` can fit them.
     """
 
     base: float = -2.2
     empty_block_start: float = 3.2
-    after_documentation: float = 3.4
+    after_documentation: float = 2.0
     new_function: float = 0.6
     """The innermost block is a function without a statement."""
     top_level: float = -0.4
@@ -146,7 +146,8 @@ def _facts_of_place(scene: Scene, weights: IntentWeights) -> Iterator[tuple[str,
         yield "empty_block_start", weights.empty_block_start
     if place.is_after_documentation:
         yield "after_documentation", weights.after_documentation
-    if is_opening and place.blocks[:1] == ("function",):
+    is_new = place.is_empty_block_start or (is_opening and place.num_statements_before == 0)
+    if is_new and place.blocks[:1] == ("function",):
         yield "new_function", weights.new_function
     if place.blocks[:1] in ((), ("module",)):
         yield "top_level", weights.top_level
