@@ -35,7 +35,8 @@ def complete(generator: FakeGenerator, request: CompleteRequest, **config: objec
 
 def test_stops_the_stream_as_soon_as_the_line_is_over() -> None:
     generator = FakeGenerator(["ret", "urn x", "\n", "never", " read"])
-    completion = complete(generator, CompleteRequest(cursor=at("def f(x):\n    |")))
+    request = CompleteRequest(cursor=at("def f(x):\n    |"), mode="single_line")
+    completion = complete(generator, request)
     assert completion.text == "return x"
     assert completion.drop is None
     assert completion.num_tokens == 3
@@ -46,7 +47,9 @@ def test_stops_the_stream_as_soon_as_the_line_is_over() -> None:
 
 def test_reads_on_past_the_break_that_finishes_the_line() -> None:
     generator = FakeGenerator(["\n", "    ", "return x", "\n", "never"])
-    completion = complete(generator, CompleteRequest(cursor=at("def f(x):|")))
+    completion = complete(
+        generator, CompleteRequest(cursor=at("def f(x):|"), mode="single_line")
+    )
     assert completion.text == "\n    return x"
     assert completion.num_tokens == 4
 
@@ -55,11 +58,12 @@ def test_prompt_is_what_is_near_with_line_feeds() -> None:
     generator = FakeGenerator()
     snippet = Snippet(path="b.py", text="x = 1")
     request = CompleteRequest(
-        cursor=at("a\r\nbc|d\r\nef"), snippets=(snippet,), max_tokens=7, stop=("#",), seed=3
+        cursor=at("a\r\nb |d\r\nef"), snippets=(snippet,), max_tokens=7, stop=("#",), seed=3
     )
     complete(generator, request, max_prefix_chars=4, max_suffix_chars=3, max_prompt_tokens=99)
     (call,) = generator.calls
-    assert call.parts == PromptParts(prefix="\nbc", suffix="d\n", snippets=(snippet,))
+    kept = replace(snippet, origin="client")
+    assert call.parts == PromptParts(prefix="\nb ", suffix="d\n", snippets=(kept,), path="a.py")
     assert replace(call.params, stop_when=None) == GenerateParams(
         max_tokens=7,
         stop=("#",),
@@ -118,11 +122,11 @@ def test_a_generator_that_stops_by_itself_is_not_cancelled() -> None:
             self, parts: PromptParts, params: GenerateParams, *, model_id: str | None = None
         ) -> AsyncGenerator[TextChunk, None]:
             assert params.stop_when is not None
-            assert params.stop_when("1\n")
-            yield TextChunk(text="1\n", num_tokens=2, logprob=-3.0, finish_reason="stop")
+            assert params.stop_when("10\n")
+            yield TextChunk(text="10\n", num_tokens=2, logprob=-3.0, finish_reason="stop")
 
     completion = complete(Obedient(), CompleteRequest(cursor=at("x = |")))
-    assert (completion.text, completion.finish_reason) == ("1", "stop")
+    assert (completion.text, completion.finish_reason) == ("10", "stop")
     assert (completion.logprob, completion.mean_logprob) == (-3.0, -1.5)
 
 

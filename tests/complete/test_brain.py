@@ -1,0 +1,315 @@
+"""The brain as a whole, against a scripted generator: what is remembered, asked ahead, hidden, told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from paceline.complete.config import CompleteConfig
+from paceline.complete.request import CompleteRequest, Completion, as_insertion
+from paceline.complete.service import Service
+from paceline.core.errors import ConfigError
+from paceline.core.types import Cursor, Document, Drop
+from paceline.generate.types import (
+    GenerateParams,
+    ModelInfo,
+    PromptParts,
+    Session,
+    TextChunk,
+)
+from tests.complete.cursors import at
+from tests.fakes import FakeClock, FakeGenerator
+
+QUIET = CompleteConfig(is_gated=False, is_prefetching=False)
+SESSION = Session("editor", "a.py")
+
+
+def ask(marked: str, **changes: object) -> CompleteRequest:
+    return CompleteRequest(cursor=at(marked), session=SESSION, **changes)  # type: ignore[arg-type]
+
+
+def run(service: Service, *requests: CompleteRequest) -> list[Completion]:
+    """Ask one after another, as one user would."""
+
+    async def all_of_them() -> list[Completion]:
+        found = [await service.complete(request) for request in requests]
+        await service.idle()
+        return found
+
+    return asyncio.run(all_of_them())
+
+
+def test_what_was_suggested_is_typed_without_asking_again() -> None:
+    generator = FakeGenerator(["sorted", " + ", "sum", "\n"])
+    service = Service(generator, QUIET)
+    first, second, back = run(service, ask("x = |\n"), ask("x = sor|\n"), ask("x = |\n"))
+    assert (first.text, first.source) == ("sorted + sum", "network")
+    assert (second.text, second.source) == ("ted + sum", "typed_as_suggested")
+    assert (back.text, back.source) == ("", "none")
+    assert back.drop == Drop("deleting")
+    assert len(generator.calls) == 1
+    assert second.num_tokens == 0
+
+
+def test_another_suffix_is_another_place() -> None:
+    generator = FakeGenerator(["sorted", "\n"])
+    run(Service(generator, QUIET), ask("x = |\n"), ask("x = t|\ny = 2\n"))
+    assert len(generator.calls) == 2
+
+
+def test_nobody_is_answered_from_another_document() -> None:
+    generator = FakeGenerator(["sorted", "\n"])
+    other = replace(ask("x = |\n"), session=Session("other", "a.py"))
+    run(Service(generator, QUIET), ask("x = |\n"), other)
+    assert len(generator.calls) == 2
+
+
+def test_after_an_accept_the_next_is_there_already() -> None:
+    generator = FakeGenerator(["sorted", " + ", "sum", "\n"])
+    service = Service(generator, CompleteConfig(is_gated=False))
+
+    async def accept() -> tuple[Completion, Completion]:
+        first = await service.complete(ask("x = |\n"))
+        await service.idle()
+        assert service.record(first.request_id, "accepted")
+        await service.idle()
+        num_calls = len(generator.calls)
+        second = await service.complete(ask("x = sorted + sum|\n"))
+        assert len(generator.calls) == num_calls
+        await service.close()
+        return first, second
+
+    _, second = asyncio.run(accept())
+    assert second.source == "prefetch"
+    ahead = generator.calls[-1].params
+    assert (ahead.lane, ahead.session) == ("batch", None)
+
+
+def test_what_is_asked_ahead_is_joined_and_its_errors_stay_inside() -> None:
+    class Failing(FakeGenerator):
+        async def stream(
+            self, parts: PromptParts, params: GenerateParams, *, model_id: str | None = None
+        ) -> AsyncGenerator[TextChunk, None]:
+            if params.lane == "batch":
+                raise ConfigError("broken")
+            async for chunk in super().stream(parts, params, model_id=model_id):
+                yield chunk
+
+    service = Service(Failing(["sorted", "\n"]), CompleteConfig(is_gated=False))
+
+    async def accept() -> Completion:
+        first = await service.complete(ask("x = |\n"))
+        service.record(first.request_id, "accepted")
+        return await service.complete(ask("x = sorted|\n"))
+
+    assert asyncio.run(accept()).source == "network"
+
+
+def test_the_gate_hides_what_is_unlikely_but_never_what_was_asked_for() -> None:
+    config = CompleteConfig(show_threshold=1.0, exempt_share=0.0, is_prefetching=False)
+    service = Service(FakeGenerator(["sorted", "\n"]), config)
+    (hidden,) = run(service, ask("x = |\n"))
+    assert (hidden.text, hidden.drop) == ("", Drop("gate"))
+    assert hidden.probability is not None
+    assert 0 < hidden.probability < 1
+    (shown,) = run(service, ask("y = |\n", trigger="invoked"))
+    assert shown.text == "sorted"
+    (own,) = run(service, ask("z = |\n", show_threshold=0.0))
+    assert own.text == "sorted"
+
+
+def test_a_share_is_exempt_from_the_gate() -> None:
+    config = CompleteConfig(show_threshold=1.0, exempt_share=1.0, is_prefetching=False)
+    service = Service(FakeGenerator(["sorted", "\n"]), config)
+    (completion,) = run(service, ask("x = |\n"))
+    assert (completion.text, completion.is_exempt) == ("sorted", True)
+    trace = service.traces.get(completion.request_id)
+    assert trace is not None
+    assert trace.is_exempt
+
+
+def test_alternatives_differ_and_come_only_when_invoked() -> None:
+    class Sampling(FakeGenerator):
+        async def stream(
+            self, parts: PromptParts, params: GenerateParams, *, model_id: str | None = None
+        ) -> AsyncGenerator[TextChunk, None]:
+            text = {None: "sorted", 1: "sum", 2: "sorted"}[params.seed]
+            yield TextChunk(text=text + "\n", num_tokens=1, logprob=-1.0, finish_reason="stop")
+
+    service = Service(Sampling(), QUIET)
+    (typed,) = run(service, ask("x = |\n", num_alternatives=3))
+    assert typed.alternatives[1:] == ()
+    (invoked,) = run(service, ask("y = |\n", num_alternatives=3, trigger="invoked"))
+    assert [one.text for one in invoked.alternatives] == ["sorted", "sum"]
+    assert invoked.num_tokens == 3
+
+
+def test_a_language_that_the_model_does_not_know_is_declined_unless_the_user_insists() -> None:
+    class PythonOnly(FakeGenerator):
+        @property
+        def models(self) -> tuple[ModelInfo, ...]:
+            return (ModelInfo(model_id="fake", context_tokens=1024, languages=("python",)),)
+
+    generator = PythonOnly(["sorted", "\n"])
+    service = Service(generator, QUIET)
+    document = Document(path="a.rs", text="let x = ")
+    request = CompleteRequest(cursor=Cursor(document=document, offset=8))
+    (declined,) = run(service, request)
+    assert (declined.text, declined.drop) == ("", Drop("language"))
+    assert generator.calls == []
+    (insisted,) = run(service, replace(request, is_insisting=True))
+    assert insisted.text == "sorted"
+    (asked,) = run(service, replace(request, trigger="invoked"))
+    assert asked.text == "sorted"
+    nameless = Document(path="", text="x = ")
+    (guessed,) = run(service, CompleteRequest(cursor=Cursor(document=nameless, offset=4)))
+    assert guessed.text == "sorted"
+    trace = service.traces.get(guessed.request_id)
+    assert trace is not None
+    assert trace.language == "python"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "offset", "reason"),
+    [
+        (".env", "KEY=", 4, "secret_file"),
+        ("a/.netrc", "machine ", 8, "secret_file"),
+        ("a.py", "x = \0", 4, "binary"),
+        ("a.py", "sorted", 3, "mid_word"),
+        ("a.py", "x" * 5000, 5000, "long_line"),
+        ("data.lock.sql", "x = ", 4, "ignored_glob"),
+    ],
+)
+def test_places_that_are_left_alone(path: str, text: str, offset: int, reason: str) -> None:
+    generator = FakeGenerator(["sorted", "\n"])
+    service = Service(generator, replace(QUIET, ignored_globs=("*.sql",)))
+    document = Document(path=path, text=text)
+    (completion,) = run(service, CompleteRequest(cursor=Cursor(document=document, offset=offset)))
+    assert completion.drop == Drop(reason)
+    assert generator.calls == []
+
+
+def test_a_trace_tells_the_story_without_the_code() -> None:
+    service = Service(FakeGenerator(["'hidden_word'", "\n"]), QUIET)
+    (completion,) = run(service, ask("other_name = |\n"))
+    trace = service.traces.get(completion.request_id)
+    assert trace is not None
+    assert (trace.outcome, trace.source, trace.mode) == ("shown", "network", "single_line")
+    assert trace.reasons
+    assert [span.name for span in trace.spans] == [
+        "look", "cache", "context", "generate", "steps", "gate",
+    ]  # fmt: skip
+    assert trace.candidates[0].num_chars_raw == len("'hidden_word'\n")
+    encoded = msgspec.json.encode(trace)
+    assert b"hidden_word" not in encoded
+    assert b"other_name" not in encoded
+    assert b"a.py" not in encoded
+
+
+def test_a_trace_keeps_the_code_if_it_may() -> None:
+    service = Service(FakeGenerator(["'hidden_word'", "\n"]), replace(QUIET, is_code_in_traces=True))
+    (completion,) = run(service, ask("x = |\n"))
+    trace = service.traces.get(completion.request_id)
+    assert trace is not None
+    assert (trace.path, trace.candidates[0].raw_text) == ("a.py", "'hidden_word'\n")
+
+
+def test_outcomes_are_noted_and_unknown_requests_are_told_apart() -> None:
+    service = Service(FakeGenerator(["sorted", "\n"]), QUIET)
+    (completion,) = run(service, ask("x = |\n"))
+    assert service.record(completion.request_id, "rejected")
+    assert not service.record("cmpl-unknown", "accepted")
+    trace = service.traces.get(completion.request_id)
+    assert trace is not None
+    assert [event.kind for event in trace.events] == ["rejected"]
+
+
+def test_what_was_rejected_here_is_not_offered_again() -> None:
+    config = replace(QUIET, is_cached=False)
+    service = Service(FakeGenerator(["sorted", "\n"]), config)
+    (first,) = run(service, ask("x = |\n"))
+    service.record(first.request_id, "rejected")
+    (again,) = run(service, ask("x = |\n"))
+    assert again.drop == Drop("rejected_here")
+
+
+def test_what_was_accepted_and_taken_back_is_not_offered_again() -> None:
+    service = Service(FakeGenerator(["sorted", "\n"]), replace(QUIET, is_cached=False))
+    run(service, ask("x = |\n"), ask("x = sorted|\n"), ask("x = |\n"))
+    (again,) = run(service, ask("x = |\n"))
+    assert again.drop == Drop("rejected_here")
+
+
+def test_a_newer_key_ends_the_wait_of_an_older_one() -> None:
+    clock = FakeClock()
+
+    class Slow(FakeGenerator):
+        async def stream(
+            self, parts: PromptParts, params: GenerateParams, *, model_id: str | None = None
+        ) -> AsyncGenerator[TextChunk, None]:
+            clock.advance(ms=1000)
+            async for chunk in super().stream(parts, params, model_id=model_id):
+                yield chunk
+
+    waits: list[float] = []
+    released = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        await released.wait()
+
+    generator = Slow(["sorted", "\n"])
+    config = replace(QUIET, is_cached=False)
+    service = Service(generator, config, now_ms=clock.now_ms, sleep=sleep)
+
+    async def type_fast() -> tuple[Completion, Completion]:
+        text, pressed_ms = "x = ", 0.0
+        while True:
+            request = ask(text + "|\n", pressed_at_ms=pressed_ms)
+            task = asyncio.create_task(service.complete(request))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            text, pressed_ms = text + "a ", pressed_ms + 90
+            if waits:
+                break
+            await task
+        newer = asyncio.create_task(service.complete(ask(text + "|\n", pressed_at_ms=pressed_ms)))
+        await asyncio.sleep(0)
+        released.set()
+        return await task, await newer
+
+    older, newer = asyncio.run(type_fast())
+    assert older.drop == Drop("superseded")
+    assert newer.text == "sorted"
+    assert 0 < waits[0] <= 0.4
+
+
+def test_a_client_that_only_inserts_gets_what_it_can_insert() -> None:
+    base = Completion(request_id="", text="x)", drop=None, mode="single_line", model_id="m")
+    assert as_insertion(base, ")\n") == "x)"
+    assert as_insertion(replace(base, num_replaced_chars=1), ")\n") == "x"
+    assert as_insertion(replace(base, text="x]", num_replaced_chars=1), ")\n") == ""
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"num_alternatives": 4}, {"show_threshold": 1.5}, {"multi_line_threshold": -0.1}]
+)
+def test_a_request_checks_itself(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        ask("x = |", **wrong)
+
+
+def test_a_huge_buffer_is_answered_from_a_window() -> None:
+    line = "value = compute(first, second)\n"
+    text = line * (50_000_000 // len(line)) + "x = "
+    generator = FakeGenerator(["sorted", "\n"])
+    request = CompleteRequest(
+        cursor=Cursor(document=Document(path="a.py", text=text), offset=len(text))
+    )
+    (completion,) = run(Service(generator, QUIET), request)
+    assert completion.text == "sorted"
+    assert len(generator.calls[0].parts.prefix) <= QUIET.max_prefix_chars
