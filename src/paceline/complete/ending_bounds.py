@@ -20,6 +20,8 @@ from paceline.syntax.languages import Language
 MAX_AFTER_CHARS = 6_000
 MAX_AFTER_LINES = 150
 """Further below the cursor no closing bracket is looked for: what is open there counts as closed."""
+MAX_STYLE_CHARS = 2_000
+"""Before the cursor, to see whether lines are indented with tabs or spaces."""
 CONTROL_KINDS = (
     "if",
     "else",
@@ -70,7 +72,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     is_inside: bool
     """Is the cursor's line indented as the block's lines are to be, or its statement begun above?"""
     has_tabs: bool | None
-    """Is the cursor's line indented with tabs? None if it is not indented."""
+    """Is the cursor's line indented with tabs? None if that cannot be said."""
     floor: int
     """Least indentation that a line of the completion may have; -1: told by the first line of code."""
     is_container: bool
@@ -112,7 +114,7 @@ def bounds_of(scene: Scene) -> Bounds:
         brackets=_brackets(frames, target.index, scene.cursor, scene.language),
         outer=outer,
         is_inside=outer < indentation(scene.line_before) or _is_inside(frames, outer),
-        has_tabs=scene.line_before[0] == "\t" if scene.line_before[:1] in ("\t", " ") else None,
+        has_tabs=_has_tabs(scene.cursor, scene.line_before),
         floor=target.floor,
         is_container=target.is_container,
         level=target.level,
@@ -151,6 +153,17 @@ def _indent_of_statement(frames: Frames, line_before: str) -> int:
     if _CONTINUES_CHAIN.match(line_before.lstrip()) and block.body_indent >= 0:
         return min(indent, block.body_indent)
     return indent
+
+
+def _has_tabs(cursor: Cursor, line_before: str) -> bool | None:
+    """Is the cursor's line indented with tabs? None if with nothing, or if lines above differ."""
+    first = line_before[:1]
+    if first not in ("\t", " "):
+        return None
+    other = "\n\t" if first == " " else "\n  "
+    window = max(cursor.offset - MAX_STYLE_CHARS, 0)
+    is_mixed = cursor.document.text.find(other, window, cursor.offset) >= 0
+    return None if is_mixed else first == "\t"
 
 
 def _is_inside(frames: Frames, indent: int) -> bool:

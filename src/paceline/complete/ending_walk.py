@@ -57,6 +57,8 @@ class Walk(msgspec.Struct):
     level: int = -1
     last_end: int = 0
     """End of the last line that belongs to the block, without white space behind it."""
+    text_end: int = 0
+    """End of the last line that is not blank; more than `last_end` if comments stand left of the block."""
     num_blank: int = 0
     """Blank lines since."""
     unit_start: int = -1
@@ -138,7 +140,7 @@ def begin_line(walk: Walk, line: Line, bounds: Bounds) -> int | None:
         return _left_open(walk, line, bounds)
     if line.begin == 0:
         return None
-    if line.indent < walk.floor:
+    if line.indent < walk.floor and _is_label(line, bounds) is False:
         return _end_of_block(walk, line, bounds)
     if not _is_at_container(walk, bounds):
         return None
@@ -168,6 +170,8 @@ def read_line(walk: Walk, line: Line, bounds: Bounds) -> Walk:
             _note_unit(after, line, bounds)
     if line.content and (not is_comment or line.indent >= after.floor or walk.opened):
         after.last_end = line.begin + len(line.text.rstrip())
+    if line.content:
+        after.text_end = line.begin + len(line.text.rstrip())
     if bounds.language.is_code:
         _read_brackets(after, line, bounds)
     return after
@@ -207,7 +211,7 @@ def _begin_closer(walk: Walk, line: Line, bounds: Bounds) -> int | None:
     at = _bracket_closed_by(walk, bounds, opener)
     is_there = at < 0 or bounds.brackets[at].is_closed
     is_part_of_line = line.begin == 0 and bounds.has_rest
-    return walk.last_end if is_there and not is_part_of_line else None
+    return walk.text_end if is_there and not is_part_of_line else None
 
 
 def _without_left_open(walk: Walk, opener: str, indent: int, bounds: Bounds) -> tuple[Open, ...]:
@@ -250,6 +254,19 @@ def _is_word_of(words: frozenset[str], line: Line) -> bool | None:
     if match.end() == len(line.content) and not line.is_whole:
         return None if any(word.startswith(match[0]) for word in words) else False
     return match[0] in words
+
+
+def _is_label(line: Line, bounds: Bounds) -> bool | None:
+    """Is the line one that C and its kin write left of the code, `retry:` or `private:`? None if more may tell."""
+    if not bounds.language.has_directives:
+        return False
+    match = _WORD.match(line.content)
+    if match is None or match[0] in ("case", "default"):
+        return False
+    rest = line.content[match.end() :]
+    if len(rest) < 2 and not line.is_whole:
+        return None if rest in ("", ":") else False
+    return rest.startswith(":") and not rest.startswith("::")
 
 
 def _end_of_block(walk: Walk, line: Line, bounds: Bounds) -> int | None:
