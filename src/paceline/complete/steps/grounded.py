@@ -38,6 +38,9 @@ from paceline.syntax.tree import SyntaxTree
 MAX_CHECKED_CHARS = 8_000
 """A longer candidate is not checked: no completion is that long."""
 
+MAX_DEPTH = 200
+"""Of what is nested more deeply nobody can say which function it is in."""
+
 KINDS = ("unknown_name", "unknown_attribute", "unknown_import")
 """Flags are one of these and the name, `unknown_name:frobnicate`; drop reasons are these."""
 
@@ -230,14 +233,7 @@ class _Scope(msgspec.Struct, frozen=True, kw_only=True):
 
 def _scope(tree: SyntaxTree, start: int, end: int) -> _Scope:
     at, begin = tree.byte_offset_of(start), tree.first_offset
-    node = tree.root.descendant_for_byte_range(at, at)
-    around: list[Node] = []
-    while node is not None and node.parent is not None:
-        around.append(node)
-        node = node.parent
-    functions = [one for one in around if one.type == "function_definition"]
-    is_unclear = any(one.type == "ERROR" for one in around)
-    outermost = tree.root if is_unclear else functions[-1] if functions else (around or [None])[-1]
+    outermost = _outermost(tree.root.descendant_for_byte_range(at, at), tree.root)
     if outermost is None:
         return _Scope()
     return _Scope(
@@ -247,6 +243,20 @@ def _scope(tree: SyntaxTree, start: int, end: int) -> _Scope:
         candidate_end=end - begin,
         end=tree.offset_of(outermost.end_byte) - begin,
     )
+
+
+def _outermost(node: Node | None, root: Node) -> Node | None:
+    """The outermost function around `node`, else the statement of the module that it is in, if any; `root` where the code
+    around is broken or too deep."""
+    function = statement = None
+    for _ in range(MAX_DEPTH):
+        if node is None or node.type == "ERROR":
+            return root
+        if node.parent is None:
+            return function or statement
+        function = node if node.type == "function_definition" else function
+        statement, node = node, node.parent
+    return root
 
 
 def _mentions(text: str, parts: tuple[str, ...]) -> bool:

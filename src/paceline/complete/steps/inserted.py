@@ -24,9 +24,12 @@ def tree_with(candidate: Candidate, scene: Scene) -> SyntaxTree | None:
     own = read(candidate.text, scene.language, opened).open
     new = own[len(opened) :] if own[: len(opened)] == opened else ()
     closers = "".join(_CLOSES.get(opener, "") for opener in reversed(new))
-    return _replaced(tree, offset, offset + candidate.num_replaced_chars, candidate.text + closers)
+    return replaced_tree(
+        tree, offset, offset + candidate.num_replaced_chars, candidate.text + closers
+    )
 
 
 @lru_cache(maxsize=8)
-def _replaced(tree: SyntaxTree, start: int, end: int, text: str) -> SyntaxTree:
+def replaced_tree(tree: SyntaxTree, start: int, end: int, text: str) -> SyntaxTree:
+    """`tree.replaced(...)`, remembered for the next step that asks for the same."""
     return tree.replaced(start, end, text)

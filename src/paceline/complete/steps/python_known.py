@@ -9,6 +9,7 @@ import inspect
 from contextlib import suppress
 from types import ModuleType
 from typing import Any
+from unittest import TestCase
 
 _OTHER_BUILTINS = (
     "__file__ __path__ __annotations__ __builtins__ __class__ __module__ __qualname__ __dict__ WindowsError "
@@ -17,14 +18,18 @@ _OTHER_BUILTINS = (
 BUILTINS = frozenset(dir(builtins)) | frozenset(_OTHER_BUILTINS.split())
 """Names that need no binding. `_` is put there by gettext and by interactive sessions."""
 
-OBJECT_ATTRIBUTES = frozenset(dir(object())) | {
-    "__dict__",
-    "__module__",
-    "__slots__",
-    "__annotations__",
-    "__weakref__",
-}
-"""What every object has."""
+OBJECT_ATTRIBUTES = (
+    frozenset(dir(object()))
+    | frozenset(dir(TestCase))
+    | {
+        "__dict__",
+        "__module__",
+        "__slots__",
+        "__annotations__",
+        "__weakref__",
+    }
+)
+"""What every object has, and what a class without bases is often mixed into: a test case."""
 
 _MODULES = (
     "abc argparse array ast asyncio base64 bisect builtins calendar cmath codecs collections concurrent.futures configparser "
