@@ -48,7 +48,7 @@ LLAMA_VIM: dict[str, Any] = {
 
 def test_llama_vim_finds_its_content_by_pattern() -> None:
     generator = FakeGenerator(["return", ' "x"', "\n", "never"])
-    response = client_of(generator).post("/infill", json=LLAMA_VIM)
+    response = client_of(generator).post("/infill", json=LLAMA_VIM | {"mode": "single_line"})
     assert response.status_code == 200
     found = re.search(r'"content":"((?:[^"\\]|\\.)*)"', response.text)
     assert found is not None
@@ -97,7 +97,8 @@ def test_session_limit_and_sampling_arrive() -> None:
     body = {"input_prefix": "x = ", "session_id": "s", "document_id": "d", "t_max_predict_ms": 70}
     for more in (sampling | {"temperature": 1.0}, sampling, {"t_max_predict_ms": 0, "top_k": -1}):
         assert client.post("/infill", json=body | more).status_code == 200
-    drawn, greedy, untimed = (call.params for call in generator.calls)
+    asked = (call.params for call in generator.calls if call.params.lane == "interactive")
+    drawn, greedy, untimed = asked
     assert (drawn.session, drawn.user_id) == (Session("s", "d"), "s")
     assert (drawn.max_latency_ms, untimed.max_latency_ms) == (70, CompleteConfig().max_latency_ms)
     assert (drawn.top_k, drawn.top_p, drawn.min_p) == (5, 0.5, 0.1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paceline.complete.modes import Mode
+from paceline.complete.modes import Mode, Trigger
 from paceline.core.errors import InputError
 from paceline.core.types import Cursor, offset_of_line_column, read_document
 
@@ -38,7 +38,14 @@ def complete(
         str | None,
         typer.Option(help="Name from `paceline models list`, or a model folder; else the default."),
     ] = None,
-    mode: Annotated[Mode, typer.Option(help="How much to complete.")] = "single_line",
+    mode: Annotated[
+        Mode | None,
+        typer.Option(help="How much to complete; else it is decided from the code around."),
+    ] = None,
+    trigger: Annotated[
+        Trigger,
+        typer.Option(help="invoked: as if you had asked; automatic: as after a key, gate and all."),
+    ] = "invoked",
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Instead of the mode's own.")
     ] = None,
@@ -49,7 +56,7 @@ def complete(
     """Print what would be suggested at a place in a file.
 
     On a terminal the completion is highlighted between its lines; in a pipe it is the bare text.
-    Nothing is printed if nothing would be shown; --json tells why.
+    Nothing is printed if nothing would be shown; --json tells why, and which parts of the line it replaces.
 
     Examples:
 
@@ -59,7 +66,7 @@ def complete(
     cursor = cursor_at(place)
     from paceline.cli.wiring import complete_once
 
-    completion = asyncio.run(complete_once(cursor, model=model, mode=mode, max_tokens=max_tokens))
+    completion = asyncio.run(complete_once(cursor, model=model, mode=mode, trigger=trigger, max_tokens=max_tokens))
     if is_json:
         import msgspec
 
@@ -98,6 +105,7 @@ def _print_completion(cursor: Cursor, completion: Completion) -> None:
         return
     above = "\n".join(cursor.prefix.split("\n")[-CONTEXT_LINES - 1 :])
     below = "\n".join(cursor.suffix.split("\n")[: CONTEXT_LINES + 1])
+    below = below[completion.num_replaced_chars :]
     shown = (completion.text, "black on green") if completion.text else ("|", "bold red")
     console.print(Text.assemble(above, shown, below), soft_wrap=True)
     what = f"nothing to show: {completion.drop.reason}" if completion.drop else completion.mode

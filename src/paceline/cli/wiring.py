@@ -15,7 +15,7 @@ from paceline.engine.config import EngineConfig, ExecutorName
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from paceline.complete.modes import Mode
+    from paceline.complete.modes import Mode, Trigger
     from paceline.complete.service import Completion
     from paceline.core.progress import Progress
     from paceline.core.types import Cursor
@@ -115,16 +115,21 @@ def open_app(
 
 
 async def complete_once(
-    cursor: Cursor, *, model: str | None, mode: Mode, max_tokens: int | None
+    cursor: Cursor,
+    *,
+    model: str | None,
+    mode: Mode | None,
+    trigger: Trigger,
+    max_tokens: int | None,
 ) -> Completion:
     """Load a model, complete at `cursor` however long it takes, and unload the model."""
     from paceline.complete.config import CompleteConfig
     from paceline.complete.service import CompleteRequest, Service
 
     with open_generator(model) as generator:
-        service = Service(generator, CompleteConfig(max_latency_ms=None))
+        service = Service(generator, CompleteConfig(max_latency_ms=None, is_prefetching=False))
         return await service.complete(
-            CompleteRequest(cursor=cursor, mode=mode, max_tokens=max_tokens)
+            CompleteRequest(cursor=cursor, mode=mode, trigger=trigger, max_tokens=max_tokens)
         )
 
 
