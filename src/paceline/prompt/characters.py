@@ -8,6 +8,7 @@ Source: UAX #29 (Unicode text segmentation), grapheme cluster rules GB3, GB6 to 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 MAX_JOINED_CHARS = 16
@@ -16,6 +17,8 @@ MAX_JOINED_CHARS = 16
 FIRST_JOINING = "\u0300"
 """No character below joins another, but for the line feed after a carriage return."""
 ZERO_WIDTH_JOINER = "\u200d"
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_HALF = re.compile("[\ud800-\udfff]")
 _MARKS = frozenset(("Mn", "Me", "Mc"))
 
 
@@ -24,8 +27,12 @@ def repair(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return _HALF.sub("\ufffd", _PAIR.sub(_joined, text))
     return text
+
+
+def _joined(pair: re.Match[str]) -> str:
+    return pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le")
 
 
 def is_joined(text: str, at: int) -> bool:

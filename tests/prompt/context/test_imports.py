@@ -11,7 +11,7 @@ from paceline.hygiene.paths import PathRules
 from paceline.prompt.context.blocks import blocks_of
 from paceline.prompt.context.choose import ContextChooser
 from paceline.prompt.context.config import ContextConfig, SourceConfig
-from paceline.prompt.context.imports import definition_in, imports_in, names_wanted
+from paceline.prompt.context.imports import Uses, definition_in, imports_in, names_wanted
 from paceline.prompt.context.types import ChosenContext, EditorContext
 from paceline.syntax.languages import language_of
 
@@ -164,6 +164,20 @@ def test_blocks(text: str, name: str, first: str, last: str) -> None:
     assert (lines[0], lines[-1]) == (first, last)
 
 
+def test_a_signature_stays_until_its_file_changes() -> None:
+    text = "from shop.store import Store, load_invoice\n\n\ndef f():\n    load_invoice(Store"
+    cursor = Cursor(document=Document(path="shop/web.py", text=text), offset=len(text))
+    chooser = ContextChooser(CONFIG, PathRules())
+    store = Document(path="shop/store.py", text=STORE_PY)
+    before = chooser.choose(cursor, EditorContext(open_documents=(store,)))
+    assert [snippet.origin for snippet in before.snippets] == ["import"]
+    after = chooser.choose(cursor, EditorContext(open_documents=(store,)), before)
+    assert after.snippets == before.snippets
+    edited = Document(path="shop/store.py", text=STORE_PY.replace("is_paid", "is_open"))
+    after = chooser.choose(cursor, EditorContext(open_documents=(edited,)), before)
+    assert after.snippets == ()
+
+
 def test_methods_that_stand_apart_come_with_their_type() -> None:
     for path, text in (
         ("a.go", "type Shop struct {\n}\n\nvar x = 1\n\nfunc (s *Shop) Load(id int) {\n}\n"),
@@ -177,6 +191,6 @@ def test_methods_that_stand_apart_come_with_their_type() -> None:
 def test_wanted_names_and_heads() -> None:
     python = language_of(Document(path="a.py", text=""))
     (entry,) = imports_in("from a import (\n    b as c,\n    d,\n)", python)
-    assert names_wanted(entry, "c(d.e)") == ["b", "d", "e"]
-    assert names_wanted(entry, "x") == []
+    assert names_wanted(entry, Uses("c(d.e)")) == ["b", "d", "e"]
+    assert names_wanted(entry, Uses("x")) == []
     assert imports_in("", python) == ()

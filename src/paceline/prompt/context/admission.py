@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,14 +11,25 @@ from paceline.hygiene.paths import PathRules, plain_path
 from paceline.hygiene.secrets import find_secrets
 
 OUTSIDE = "outside_workspace"
+MAX_AGE_S = 1.0
+"""So long after an ignore file has changed its old rules may still be in force."""
 
 
 class Admission:
-    """The rules for one call; each path is asked once."""
+    """The rules for one workspace. An answer is kept for a moment, since each keystroke asks for the same files."""
 
-    def __init__(self, rules: PathRules, root: str) -> None:
-        self._rules, self._root = rules, root
+    def __init__(
+        self, rules: PathRules, root: str, *, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rules, self.root, self._now_s = rules, root, now_s
         self._known: dict[tuple[str, bool], str] = {}
+        self._until_s = 0.0
+
+    def start_call(self) -> None:
+        """Forget answers that are too old: an ignore file may have been edited."""
+        if self._now_s() >= self._until_s:
+            self._known.clear()
+            self._until_s = self._now_s() + MAX_AGE_S
 
     def reason_against(self, path: str, *, is_sent: bool) -> str:
         """Why text of `path` stays out; empty if it may enter.
@@ -34,11 +47,11 @@ class Admission:
         return self._known[key]
 
     def _judge(self, path: str, *, is_sent: bool) -> str:
-        reason = self._rules.reason_against(path, self._root)
+        reason = self._rules.reason_against(path, self.root)
         if reason != OUTSIDE or not is_sent:
             return reason
         try:
-            target = str(Path(self._root, plain_path(path)).resolve())
+            target = str(Path(self.root, plain_path(path)).resolve())
         except (OSError, ValueError, RuntimeError):
             target = path
         return self._rules.reason_against(path) or self._rules.reason_against(target)

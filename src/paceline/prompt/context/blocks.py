@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Iterator
 from itertools import islice
 
 MAX_OCCURRENCES = 60
@@ -32,18 +33,15 @@ def blocks_of(text: str, name: str) -> str:
     More than one block where methods stand apart from their type (Go, Rust), or a function is declared for several
     types. Told by keywords, assignments and indentation, so it may be wrong; a grammar looks at it afterwards.
     """
-    if name not in text:
+    if not name or name not in text:
         return ""
     found: list[str] = []
     num_chars = end = 0
-    for match in islice(re.finditer(rf"\b{re.escape(name)}\b", text), MAX_OCCURRENCES):
-        start = text.rfind("\n", 0, match.start()) + 1
-        is_far = match.start() - start > MAX_BEFORE_CHARS
-        if (
-            start < end
-            or is_far
-            or not _defines(text[start : match.start()], text[match.end() : match.end() + 40])
-        ):
+    for at in islice(_occurrences(text, name), MAX_OCCURRENCES):
+        start, behind = text.rfind("\n", 0, at) + 1, at + len(name)
+        if start < end or at - start > MAX_BEFORE_CHARS:
+            continue
+        if not _defines(text[start:at], text[behind : behind + 40]):
             continue
         end = _end(text, start)
         block = textwrap.dedent(text[_with_lead(text, start) : end])
@@ -52,6 +50,17 @@ def blocks_of(text: str, name: str) -> str:
             break
         found.append(block)
     return "\n".join(found)
+
+
+def _occurrences(text: str, name: str) -> Iterator[int]:
+    """Where `name` stands as a whole word."""
+    at = text.find(name)
+    while at >= 0:
+        end = at + len(name)
+        around = text[at - 1 : at] + text[end : end + 1]
+        if not any(character.isalnum() or character == "_" for character in around):
+            yield at
+        at = text.find(name, end)
 
 
 def _defines(before: str, after: str) -> bool:

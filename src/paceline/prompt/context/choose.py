@@ -71,6 +71,7 @@ class ContextChooser:
             max_file_bytes=config.max_file_bytes, max_reads=config.max_file_reads
         )
         self._imports = ImportSource(self._files)
+        self._admission = Admission(rules, "")
 
     def choose(
         self, cursor: Cursor, context: EditorContext, previous: ChosenContext | None = None
@@ -100,7 +101,7 @@ class ContextChooser:
         self._indexes.start_call(is_unlimited=is_unlimited)
         self._files.start_call(is_unlimited=is_unlimited)
         scope = Scope(cursor, context, self.config)
-        admission = Admission(self._rules, context.workspace_root)
+        admission = self._admission_to(context.workspace_root)
         selection = Selection(scope)
         self._add_client(selection, scope, admission)
         old = (
@@ -108,7 +109,7 @@ class ContextChooser:
             if previous
             else []
         )
-        old = [snippet for snippet in old if still_holds(snippet, scope, admission)]
+        old = [snippet for snippet in old if still_holds(snippet, scope, admission, self._imports)]
         if previous is None or not _is_same_block(previous, scope):
             self._choose_anew(selection, scope, admission, old)
         elif previous.place.line == scope.place.line:
@@ -121,6 +122,12 @@ class ContextChooser:
             skipped=tuple(selection.skipped[:MAX_SKIPPED]),
             place=scope.place,
         )
+
+    def _admission_to(self, root: str) -> Admission:
+        if self._admission.root != root:
+            self._admission = Admission(self._rules, root)
+        self._admission.start_call()
+        return self._admission
 
     def _add_client(self, selection: Selection, scope: Scope, admission: Admission) -> None:
         """The client's own snippets come first, as they are."""

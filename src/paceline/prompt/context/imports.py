@@ -39,6 +39,7 @@ MAX_NAMES = 6
 MAX_WANTED = 60
 """Names that are looked for in one file; an include does not say which it brings."""
 MAX_FOLDER_FILES = 6
+MAX_REMEMBERED = 1_024
 MAX_DEFINITION_CHARS = 600
 MAX_SNIPPET_CHARS = 1_000
 
@@ -47,6 +48,11 @@ _IMPORT_LINE = re.compile(
     re.M,
 )
 _WORD = re.compile(r"[^\W\d]\w*")
+_DOTTED = re.compile(r"[^\W\d]\w*(?:(?:\.|::)[^\W\d]\w*)+")
+_DOT = re.compile(r"\.|::")
+MAX_DOTTED_PARTS = 6
+MIN_WILD_CHARS = 4
+"""Shorter words are hardly ever what a wildcard import is for."""
 
 
 class ImportSource:
@@ -54,15 +60,16 @@ class ImportSource:
 
     def __init__(self, files: FileStore) -> None:
         self._files = files
+        self._sources: dict[Snippet, int] = {}
 
     def pieces(self, scope: Scope, query: Query, admission: Admission) -> Iterator[Found]:
         """A snippet for each imported file that defines a name near the cursor."""
         language = language_of(scope.document)
         if not language.has_grammar:
             return
-        num_found = 0
+        num_found, uses = 0, Uses(scope.query_text)
         for entry in imports_in(_head(scope.document.text), language):
-            wanted = names_wanted(entry, scope.query_text)
+            wanted = names_wanted(entry, uses)
             if not wanted:
                 continue
             found = self._look_up(entry, wanted, language, scope, admission)
@@ -92,8 +99,21 @@ class ImportSource:
             found = (definition_in(text, name, language) for name in wanted[:MAX_WANTED])
             joined = _within(list(islice(filter(None, found), MAX_NAMES)))
             if joined:
-                return Snippet(path=scope.shown_path(path), text=joined, origin="import")
+                snippet = Snippet(path=scope.shown_path(path), text=joined, origin="import")
+                self._remember(snippet, text)
+                return snippet
         return skipped
+
+    def _remember(self, snippet: Snippet, text: str) -> None:
+        self._sources.pop(snippet, None)
+        self._sources[snippet] = hash(text)
+        if len(self._sources) > MAX_REMEMBERED:
+            del self._sources[next(iter(self._sources))]
+
+    def still_defines(self, snippet: Snippet, scope: Scope) -> bool:
+        """Is the file, if it is open, as it was when its definitions were taken?"""
+        text = scope.open_text(snippet.path)
+        return text is None or self._sources.get(snippet) == hash(text)
 
     def _files_of(
         self, entry: Import, language: Language, scope: Scope, admission: Admission
@@ -158,19 +178,35 @@ def _open_text(path: str, scope: Scope) -> tuple[str, str] | None:
     return None
 
 
-def names_wanted(entry: Import, near: str) -> list[str]:
-    """Names of the module that the text `near` the cursor uses, in order of their first use."""
-    words = dict.fromkeys(_WORD.findall(near))
-    wanted = [name.name for name in entry.names if name.bound in words and name.name != "default"]
-    holders = [name.bound for name in entry.names if name.bound in words]
+class Uses:
+    """Names in a text, and what each is asked for: `store.load` asks `store` for `load`."""
+
+    def __init__(self, text: str) -> None:
+        self.words = dict.fromkeys(_WORD.findall(text))
+        self._asked: dict[str, dict[str, None]] = {}
+        for dotted in _DOTTED.findall(text):
+            parts = _DOT.split(dotted)[:MAX_DOTTED_PARTS]
+            for end in range(1, len(parts)):
+                self._asked.setdefault(".".join(parts[:end]), {})[parts[end]] = None
+
+    def asked_of(self, holder: str) -> list[str]:
+        """Attributes of `holder`, in order of their first use."""
+        return list(self._asked.get(holder.replace("::", "."), ()))
+
+
+def names_wanted(entry: Import, uses: Uses) -> list[str]:
+    """Names of the module that are used, in order of their first use."""
+    names = [name for name in entry.names if name.bound in uses.words]
+    wanted = [name.name for name in names if name.name != "default"]
+    holders = [name.bound for name in names]
     if not entry.names and not entry.has_all:
         holders += [*entry.bound_names, entry.module]
     elif entry.alias:
         holders.append(entry.alias)
     for holder in holders:
-        wanted += re.findall(rf"\b{re.escape(holder)}(?:\.|::)([^\W\d]\w*)", near)
+        wanted += uses.asked_of(holder)
     if entry.has_all:
-        wanted += [word for word in words if len(word) > 3]
+        wanted += [word for word in uses.words if len(word) >= MIN_WILD_CHARS]
     return list(dict.fromkeys(wanted))
 
 

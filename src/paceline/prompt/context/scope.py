@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import PurePath
 
 from paceline.core.types import Cursor, Document
@@ -21,6 +21,7 @@ SEEN_SUFFIX_CHARS = 2_000
 MAX_HEADING_LINES = 300
 """The heading of a longer function is not found; then the cursor counts as outside of any."""
 MAX_SCANNED_CHARS = 16_000
+MAX_SEARCHED_CHARS = 1_000_000
 MIN_SEEN_LINE_CHARS = 4
 """Shorter lines (`}`, `pass`) are alike everywhere."""
 
@@ -54,10 +55,15 @@ class Scope:
         documents = (*reversed(self.context.open_documents), self.document)
         return {self.shown_path(document.path): document.text for document in documents}
 
+    def open_text(self, shown_path: str) -> str | None:
+        """The text of the document that is shown so, if it is open."""
+        return self._open_texts.get(shown_path)
+
     def has_text(self, shown_path: str, text: str) -> bool | None:
-        """Are the lines of `text` in the document that is shown so? None if no such one is open."""
-        whole = self._open_texts.get(shown_path)
-        if whole is None:
+        """Are the lines of `text` in the document that is shown so? None if no such one is open, or if it is
+        too long to be searched with each keystroke."""
+        whole = self.open_text(shown_path)
+        if whole is None or len(whole) > MAX_SEARCHED_CHARS:
             return None
         return text in whole or all(line.strip() in whole for line in text.split("\n"))
 
@@ -143,6 +149,7 @@ def _is_heading(line: str) -> bool:
     return bool(is_call) and line.rstrip().endswith("{") and not _CONTROL.match(line)
 
 
+@lru_cache(maxsize=4_096)
 def shown_path(path: str, root: str = "") -> str:
     """`path` below the folder `root` where it is there, else the file's name alone if it is absolute: the
     machine's other folders are no model's business."""
@@ -153,6 +160,7 @@ def shown_path(path: str, root: str = "") -> str:
     return given.name if given.is_absolute() else path
 
 
+@lru_cache(maxsize=4_096)
 def _absolute(path: str, root: str) -> str:
     path = plain_path(path)
     return os.path.normpath(PurePath(root, path)) if path and "\0" not in path else ""

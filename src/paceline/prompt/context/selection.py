@@ -25,10 +25,10 @@ class Selection:
 
     def add_sent(self, snippet: Snippet, reason: str) -> None:
         """The client's own snippet: only rules and budget may keep it out."""
-        if not reason and not snippet.text.strip():
-            reason = "empty"
         if not reason and not self._has_room(snippet, "client"):
             reason = "budget"
+        if not reason and not snippet.text.strip():
+            reason = "empty"
         if reason:
             self.skipped.append(SkippedContext("client", snippet.path, reason))
         else:

@@ -96,12 +96,13 @@ def from_cells(scope: Scope, admission: Admission) -> Iterator[Found]:
 
 def from_clipboard(scope: Scope, query: Query) -> Iterator[Found]:
     """What was copied, if it is code and about the same things as the text at the cursor."""
+    if len(scope.context.clipboard) > MAX_CLIPBOARD_CHARS:
+        yield SkippedContext("clipboard", CLIPBOARD_NAME, "too_large")
+        return
     text = scope.context.clipboard.strip("\r\n").rstrip()
     if not text:
         return
-    if len(text) > MAX_CLIPBOARD_CHARS:
-        yield SkippedContext("clipboard", CLIPBOARD_NAME, "too_large")
-    elif not is_code_like(text) or query.similarity(text) < scope.config.min_similarity:
+    if not is_code_like(text) or query.similarity(text) < scope.config.min_similarity:
         yield SkippedContext("clipboard", CLIPBOARD_NAME, "unlike")
     else:
         yield _piece("clipboard", CLIPBOARD_NAME, text, query.similarity(text))
@@ -116,6 +117,8 @@ def is_code_like(text: str) -> bool:
 
 def from_diagnostics(scope: Scope) -> Iterator[Found]:
     """Errors and warnings near the cursor, as comments. Those of its own line are about half-typed code."""
+    if not scope.context.diagnostics:
+        return
     line = scope.num_lines_before
     near = [
         item

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from paceline.core.types import Snippet
 from paceline.prompt.context.admission import Admission
+from paceline.prompt.context.imports import ImportSource
 from paceline.prompt.context.scope import Scope
 from paceline.prompt.context.sources import CLIPBOARD_NAME, diagnostic_comment
 from paceline.prompt.context.types import Origin
@@ -12,7 +13,9 @@ SENT: tuple[Origin, ...] = ("open_document", "recent_edit", "notebook_cell", "di
 """Sources whose text the client sent."""
 
 
-def still_holds(snippet: Snippet, scope: Scope, admission: Admission) -> bool:
+def still_holds(
+    snippet: Snippet, scope: Scope, admission: Admission, imports: ImportSource
+) -> bool:
     """May `snippet` stay: is its source on, its file allowed, its text still there as far as we know?"""
     origin: Origin = snippet.origin  # type: ignore[assignment]
     context = scope.context
@@ -24,9 +27,11 @@ def still_holds(snippet: Snippet, scope: Scope, admission: Admission) -> bool:
     if admission.reason_against(path, is_sent=origin in SENT):
         return False
     if origin == "notebook_cell":
-        return any(cell.rstrip() == snippet.text for cell in context.notebook_cells)
+        return any(cell.startswith(snippet.text) for cell in context.notebook_cells)
     if origin == "diagnostic":
         known = {diagnostic_comment(scope, item) for item in context.diagnostics}
         return all(line in known for line in snippet.text.split("\n"))
+    if origin == "import":
+        return imports.still_defines(snippet, scope)
     is_there = scope.has_text(snippet.path, snippet.text)
     return origin != "open_document" if is_there is None else is_there
