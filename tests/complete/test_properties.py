@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sysconfig
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from paceline.complete.modes import MODES
 from paceline.complete.postprocess import postprocess
 from paceline.complete.scene import Scene
 from paceline.core.types import Candidate, Cursor, Document, Drop
+from paceline.syntax.tree import parse
 from tests.complete.golden_cases import SUFFIXES
 
 LANGUAGES = [*SUFFIXES, "", "klingon"]
@@ -25,6 +27,9 @@ FRAGMENTS = [
     "a@gmail.com", "end", "None", "pass",
 ]  # fmt: skip
 STANDARD_FILES = ("bisect", "fnmatch", "linecache", "shlex", "stat", "textwrap", "keyword", "queue")
+
+CLOSERS = (")", "]", "}", "'", '"', '"""', "\n@a\ndef f(): pass\n")
+"""With up to three of these, text that is unfinished and not wrong parses."""
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=60)
 code_text = st.lists(st.sampled_from(FRAGMENTS), max_size=30).map("".join)
@@ -83,7 +88,22 @@ def _scenes(
         draw(st.sampled_from(MODES)),
         trigger=draw(st.sampled_from(["automatic", "invoked"])),
         rejected=tuple(draw(rejected)),
+        project=draw(st.sampled_from([None, Nothing()])),
     )
+
+
+class Nothing:
+    """A project that has nothing."""
+
+    def has_module(self, language: str, name: str) -> bool | None:
+        del language
+        return False if name.startswith(".") else None
+
+    def has_name(self, language: str, name: str) -> bool:
+        del language, name
+        return False
+
+    has_attribute = has_name
 
 
 moments = st.one_of(made_up(), damaged())
@@ -129,32 +149,36 @@ def test_the_text_is_the_models_but_for_leading_white_space(
 
 @settings(max_examples=60)
 @given(damaged())
-def test_a_file_that_parses_still_parses_unless_more_is_to_come(
+def test_a_file_that_parses_still_parses_or_can_be_made_to_by_closing_brackets(
     moment: tuple[Candidate, Scene],
 ) -> None:
     candidate, scene = moment
+    candidate = replace(candidate, finish_reason="stop")
     result = postprocess(candidate, scene).result
     if isinstance(result, Drop) or scene.tree is None or scene.tree.num_errors:
         return
-    after = accepted(scene, result)
-    assert after.tree is not None
-    assert after.tree.num_errors == 0 or _asks_for_more(result.text)
+    endings = (end for count in range(4) for end in product(CLOSERS, repeat=count))
+    assert any(num_errors(scene, result, "".join(end)) == 0 for end in endings)
 
 
-def accepted(scene: Scene, candidate: Candidate) -> Scene:
-    """The scene after the candidate was accepted."""
+def num_errors(scene: Scene, candidate: Candidate, end: str) -> int:
+    """Errors of the document with the candidate and `end` at the cursor, parsed from nothing."""
     cursor = scene.cursor
     suffix = cursor.suffix[candidate.num_replaced_chars :]
-    document = replace(cursor.document, text=cursor.prefix + candidate.text + suffix)
-    return Scene(Cursor(document=document, offset=cursor.offset + len(candidate.text)), scene.mode)
-
-
-def _asks_for_more(text: str) -> bool:
-    return text.rstrip().endswith((":", "(", "[", "{", ",", "\\", '"""'))
+    text = cursor.prefix + candidate.text + end + suffix
+    tree = parse(text, scene.language, around=cursor.offset)
+    assert tree is not None
+    return tree.num_errors
 
 
 def _fresh(scene: Scene) -> Scene:
-    return Scene(scene.cursor, scene.mode, trigger=scene.trigger, rejected=scene.rejected)
+    return Scene(
+        scene.cursor,
+        scene.mode,
+        trigger=scene.trigger,
+        rejected=scene.rejected,
+        project=scene.project,
+    )
 
 
 def _without_margins(text: str) -> str:
