@@ -126,4 +126,4 @@ def test_it_is_quick(workspace: Path) -> None:
     start = time.perf_counter()
     for _ in range(50):
         rules.reason_against(path, root)
-    assert (time.perf_counter() - start) / 50 < 0.002
+    assert (time.perf_counter() - start) / 50 < 0.005

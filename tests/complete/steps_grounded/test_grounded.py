@@ -186,4 +186,4 @@ def test_it_is_quick_in_a_long_file() -> None:
     start = time.perf_counter()
     for _ in range(20):
         flag_ungrounded(candidate, there)
-    assert (time.perf_counter() - start) / 20 < 0.01
+    assert (time.perf_counter() - start) / 20 < 0.03
