@@ -22,7 +22,8 @@ from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 from paceline.complete.ending_bounds import Bounds, bounds_of
-from paceline.complete.ending_walk import Walk, begin_line, line_at, read_line
+from paceline.complete.ending_line import line_at
+from paceline.complete.ending_walk import Walk, begin_line, read_line
 from paceline.complete.lines import is_at_line_end
 from paceline.complete.modes import Mode
 from paceline.complete.scene import Scene
@@ -73,7 +74,7 @@ class Ending:
 def _walk_on(text: str, start: int, walk: Walk, bounds: Bounds) -> tuple[int | None, int, Walk]:
     """Read the whole lines from `start` on; return the end if it is certain, and how far was read."""
     while walk.end is None:
-        line = line_at(text, start, walk, bounds)
+        line = line_at(text, start, bounds, is_in_text=walk.is_in_text)
         end = begin_line(walk, line, bounds)
         if end is not None or not line.is_whole:
             return end, start, walk

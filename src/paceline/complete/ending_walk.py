@@ -13,8 +13,8 @@ import re
 import msgspec
 
 from paceline.complete.ending_bounds import END_WORDS, Bounds
+from paceline.complete.ending_line import Line, is_comment, is_label, is_word_of
 from paceline.complete.ending_text import OPENER_OF, LineReader, Open
-from paceline.syntax.frames import TAB_WIDTH, width_of
 
 PYTHON_WORDS = frozenset({"else", "elif", "except", "finally"})
 BRACE_WORDS = frozenset(
@@ -37,9 +37,7 @@ STATEMENT_WORDS = frozenset(
     {"def", "class", "return", "import", "raise", "while", "try", "with", "assert", "del", "pass"}
 )
 """Python: a line within brackets cannot begin with one, so the bracket was left open."""
-SPACES_PER_TAB = 4
 _CONTINUING_SIGNS = "{.)]}?:&|=,;"
-_WORD = re.compile(r"\w+")
 _TAIL = re.compile(r"[ \t]*[;,]")
 _LEAD = re.compile(r"@(?!interface\b)|#!?\[|\[[\w(]|template\s*<")
 """Decorators, attributes and the like belong to what follows them."""
@@ -71,6 +69,11 @@ class Walk(msgspec.Struct):
     is_declaration: bool = False
     """Has the statement in progress a body of its own?"""
 
+    @property
+    def is_in_text(self) -> bool:
+        """Does the next line begin in a string or comment?"""
+        return bool(self.opened) and self.opened[-1].kind != "bracket"
+
     @classmethod
     def start(cls, bounds: Bounds) -> Walk:
         """Nothing is read yet."""
@@ -85,54 +88,11 @@ class Walk(msgspec.Struct):
         )
 
 
-class Line(msgspec.Struct, frozen=True):
-    """One line of a candidate, as far as it is there."""
-
-    begin: int
-    text: str
-    """Without its line break."""
-    is_whole: bool
-    content: str
-    """Without white space before it."""
-    indent: int
-    """Of the line in the document; the first one's begins before the cursor."""
-    is_statement_start: bool
-    """Is its first character the first of a line of the document, outside strings and comments?"""
-
-
-def line_at(text: str, begin: int, walk: Walk, bounds: Bounds) -> Line:
-    """The line of `text` that begins at `begin`; `walk` has read what is before."""
-    found = text.find("\n", begin)
-    line = text[begin : found if found >= 0 else len(text)]
-    content = line.lstrip()
-    space = line[: len(line) - len(line.lstrip(" \t"))]
-    is_first = begin == 0
-    if is_first:
-        before = bounds.line_before
-        space = before + space if bounds.is_line_blank else before[: -len(before.lstrip(" \t"))]
-    return Line(
-        begin=begin,
-        text=line,
-        is_whole=found >= 0,
-        content=content,
-        indent=_width_as_in_document(space, bounds.has_tabs),
-        is_statement_start=not _is_in_text(walk) and (bounds.is_line_blank or not is_first),
-    )
-
-
-def _width_as_in_document(space: str, has_tabs: bool | None) -> int:
-    """Width of indentation; where model and document differ in tabs or spaces, a tab is worth four spaces."""
-    if has_tabs is None or (space[:1] == "\t") == has_tabs:
-        return width_of(space)
-    width = width_of(space)
-    return width * TAB_WIDTH // SPACES_PER_TAB if has_tabs else width * SPACES_PER_TAB // TAB_WIDTH
-
-
 def begin_line(walk: Walk, line: Line, bounds: Bounds) -> int | None:
     """The candidate's end, if the beginning of `line` alone says that this line does not belong to it."""
     if not line.content or not line.is_statement_start:
         return None
-    if _is_comment(line, bounds) is not False:
+    if is_comment(line, bounds) is not False:
         return None
     if line.content[0] in OPENER_OF and bounds.language.is_code:
         return _begin_closer(walk, line, bounds)
@@ -140,7 +100,7 @@ def begin_line(walk: Walk, line: Line, bounds: Bounds) -> int | None:
         return _left_open(walk, line, bounds)
     if line.begin == 0:
         return None
-    if line.indent < walk.floor and _is_label(line, bounds) is False:
+    if line.indent < walk.floor and is_label(line, bounds) is False:
         return _end_of_block(walk, line, bounds)
     if not _is_at_container(walk, bounds):
         return None
@@ -159,16 +119,14 @@ def read_line(walk: Walk, line: Line, bounds: Bounds) -> Walk:
         after.end = after.last_end if _is_ended_by_blank_lines(after, bounds) else None
         return after
     after.num_blank = 0
-    is_comment = (
-        bool(line.content) and line.is_statement_start and _is_comment(line, bounds) is True
-    )
-    if is_comment:
+    is_note = bool(line.content) and line.is_statement_start and is_comment(line, bounds) is True
+    if is_note:
         _note_comment(after, line, bounds)
-    elif line.content and not _is_in_text(walk):
+    elif line.content and not walk.is_in_text:
         _note_first(after, line, bounds)
         if line.is_statement_start and _is_at_container(walk, bounds):
             _note_unit(after, line, bounds)
-    if line.content and (not is_comment or line.indent >= after.floor or walk.opened):
+    if line.content and (not is_note or line.indent >= after.floor or walk.opened):
         after.last_end = line.begin + len(line.text.rstrip())
     if line.content:
         after.text_end = line.begin + len(line.text.rstrip())
@@ -180,27 +138,10 @@ def read_line(walk: Walk, line: Line, bounds: Bounds) -> Walk:
 # --- how a line begins
 
 
-def _is_in_text(walk: Walk) -> bool:
-    return bool(walk.opened) and walk.opened[-1].kind != "bracket"
-
-
 def _is_at_container(walk: Walk, bounds: Bounds) -> bool:
     """Is nothing open but the container itself?"""
     num_own = int(any(bracket.is_target for bracket in bounds.brackets))
     return bounds.is_container and not walk.opened and walk.num_open <= num_own
-
-
-def _is_comment(line: Line, bounds: Bounds) -> bool | None:
-    """Is the line a comment, or one for the preprocessor? None if more text may tell."""
-    language = bounds.language
-    marks = language.line_comments + (language.block_comment or ())[:1]
-    if line.content.startswith(marks or ("\0",)):
-        return True
-    if language.has_directives and line.content[0] == "#":
-        return True
-    if not line.is_whole and any(mark.startswith(line.content) for mark in marks):
-        return None
-    return False
 
 
 def _begin_closer(walk: Walk, line: Line, bounds: Bounds) -> int | None:
@@ -243,30 +184,7 @@ def _left_open(walk: Walk, line: Line, bounds: Bounds) -> int | None:
     """Within brackets a line ends the candidate only if it shows that they were left open."""
     if bounds.language.name != "python" or line.begin == 0 or line.indent >= walk.floor:
         return None
-    return walk.last_end if _is_word_of(STATEMENT_WORDS, line) else None
-
-
-def _is_word_of(words: frozenset[str], line: Line) -> bool | None:
-    """Does the line begin with one of `words`? None if more text may tell."""
-    match = _WORD.match(line.content)
-    if match is None:
-        return False
-    if match.end() == len(line.content) and not line.is_whole:
-        return None if any(word.startswith(match[0]) for word in words) else False
-    return match[0] in words
-
-
-def _is_label(line: Line, bounds: Bounds) -> bool | None:
-    """Is the line one that C and its kin write left of the code, `retry:` or `private:`? None if more may tell."""
-    if not bounds.language.has_directives:
-        return False
-    match = _WORD.match(line.content)
-    if match is None or match[0] in ("case", "default"):
-        return False
-    rest = line.content[match.end() :]
-    if len(rest) < 2 and not line.is_whole:
-        return None if rest in ("", ":") else False
-    return rest.startswith(":") and not rest.startswith("::")
+    return walk.last_end if is_word_of(STATEMENT_WORDS, line) else None
 
 
 def _end_of_block(walk: Walk, line: Line, bounds: Bounds) -> int | None:
@@ -274,7 +192,7 @@ def _end_of_block(walk: Walk, line: Line, bounds: Bounds) -> int | None:
     language = bounds.language
     if language.block_style != "indent" or language.name == "python" or bounds.is_end_word_there:
         return walk.last_end
-    is_closing = _is_word_of(END_WORDS, line)
+    is_closing = is_word_of(END_WORDS, line)
     if is_closing is None or (is_closing and not line.is_whole):
         return None
     is_own = is_closing and walk.last_end > 0
@@ -287,7 +205,7 @@ def _is_next(walk: Walk, line: Line, bounds: Bounds) -> bool:
         return False
     words = PYTHON_WORDS if bounds.language.name == "python" else WORD_BLOCK_WORDS
     words = BRACE_WORDS if bounds.language.block_style == "braces" else words
-    return _is_word_of(words, line) is False
+    return is_word_of(words, line) is False
 
 
 def _is_body(walk: Walk, line: Line, bounds: Bounds) -> bool:
