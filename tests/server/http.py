@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from fastapi.testclient import TestClient
 
+from paceline.complete.config import CompleteConfig
 from paceline.complete.service import Service
 from paceline.generate.types import TextGenerator
 from paceline.server.app import create_app
@@ -26,8 +27,11 @@ class Reply(Protocol):
 
 
 def client_of(generator: TextGenerator) -> TestClient:
-    """Requests go through every middleware; a bug in a route is a 500, as it is for users."""
-    app = create_app(generator, Service(generator))
+    """Requests go through every middleware; a bug in a route is a 500, as it is for users.
+
+    Nothing is asked ahead, so that a scripted generator hears what was posted and no more.
+    """
+    app = create_app(generator, Service(generator, CompleteConfig(is_prefetching=False)))
     return TestClient(app, base_url="http://127.0.0.1:8012", raise_server_exceptions=False)
 
 

@@ -62,7 +62,7 @@ def test_llama_vim_finds_its_content_by_pattern() -> None:
     assert call.parts == PromptParts(
         prefix="def f(x):\n    ",
         suffix="\n\nf(1)\n",
-        snippets=(Snippet(path="b.py", text="x = 1"),),
+        snippets=(Snippet(path="b.py", text="x = 1", origin="client"),),
     )
     assert (call.params.max_tokens, call.params.temperature) == (128, 0.0)
 
@@ -95,10 +95,10 @@ def test_session_limit_and_sampling_arrive() -> None:
     client = client_of(generator)
     sampling = {"top_k": 5, "top_p": 0.5, "min_p": 0.1}
     body = {"input_prefix": "x = ", "session_id": "s", "document_id": "d", "t_max_predict_ms": 70}
-    for more in (sampling | {"temperature": 1.0}, sampling, {"t_max_predict_ms": 0, "top_k": -1}):
+    untimed_body = {"t_max_predict_ms": 0, "top_k": -1, "input_prefix": "y = "}
+    for more in (sampling | {"temperature": 1.0}, sampling, untimed_body):
         assert client.post("/infill", json=body | more).status_code == 200
-    asked = (call.params for call in generator.calls if call.params.lane == "interactive")
-    drawn, greedy, untimed = asked
+    drawn, greedy, untimed = (call.params for call in generator.calls)
     assert (drawn.session, drawn.user_id) == (Session("s", "d"), "s")
     assert (drawn.max_latency_ms, untimed.max_latency_ms) == (70, CompleteConfig().max_latency_ms)
     assert (drawn.top_k, drawn.top_p, drawn.min_p) == (5, 0.5, 0.1)

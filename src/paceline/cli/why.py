@@ -73,20 +73,20 @@ def _fetch(server: str, path: str) -> dict[str, Any]:
         NoServerError: there is no server, or it has no such trace.
     """
     import httpx
+    import msgspec
 
     try:
         response = httpx.get(server.rstrip("/") + path, timeout=TIMEOUT_S, trust_env=False)
-        reply: Any = response.json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        reply = msgspec.json.decode(response.content, type=dict[str, Any])
+    except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError) as error:
         raise NoServerError(
             f"No Paceline server answers at {server} ({error}); start one with `paceline serve`, "
             "or name its address with --server."
         ) from error
-    fields: dict[str, Any] = reply if isinstance(reply, dict) else {}
-    if response.is_success and fields:
-        return fields
-    problem: Any = fields.get("error")
-    message = str(problem.get("message", "")) if isinstance(problem, dict) else ""
+    if response.is_success:
+        return reply
+    problem: Any = reply.get("error", {})
+    message: str = problem.get("message", "")
     raise NoServerError(message or f"{server} answered with status {response.status_code}.")
 
 

@@ -62,12 +62,12 @@ class Answering:
     ) -> None:
         self.config, self.gate = config, gate
         self.cache = CompletionCache(CacheConfig(max_chars=config.max_cache_chars), now_ms=now_ms)
-        self.project = ProjectIndex()
         self.num_running = 0
         """Requests that the generator works for now."""
         self._generator, self._now_ms, self._sleep = generator, now_ms, sleep
         self._attributor = attributor or NullAttributor()
         self._rules = PathRules(config.ignored_globs)
+        self.project = ProjectIndex(self._rules)
         self._chooser = ContextChooser(config.context, self._rules)
         self._debouncer = Debouncer(DebounceConfig(max_delay_ms=config.max_debounce_ms))
 

@@ -21,6 +21,7 @@ from paceline.complete.trace import RequestTrace, Stopwatch
 from paceline.core.errors import EmptyPromptError
 from paceline.core.types import Snippet
 from paceline.generate.types import GenerateParams, PromptParts
+from paceline.prompt.context.scope import shown_path
 from paceline.prompt.context.types import EditorContext
 from paceline.prompt.window import text_around
 
@@ -130,7 +131,7 @@ def parts_of(
         prefix=prefix,
         suffix=suffix,
         snippets=snippets,
-        path=request.cursor.document.path,
+        path=shown_path(request.cursor.document.path, request.context.workspace_root),
         project=PurePath(request.context.workspace_root).name,
     )
 

@@ -210,7 +210,10 @@ class Service:
         trace.model_id = request.model_id or self._answering.model(None).model_id
         if self.config.is_code_in_traces:
             trace.path = document.path
-        scene = self._scene(state, cursor, request.mode or "single_line", request.trigger)
+        root = request.context.workspace_root
+        for known in (*request.context.open_documents, document):
+            self._answering.project.update(known)
+        scene = self._scene(state, cursor, root, request.mode or "single_line", request.trigger)
         return Ask(request, state, scene, trace, watch)
 
     def _with_language(self, request: CompleteRequest) -> CompleteRequest:
@@ -268,7 +271,8 @@ class Service:
     async def _prefetch(self, state: DocumentState, last: Last, request: CompleteRequest) -> None:
         """Answer `request`, which follows `last`, into the cache. Nobody waits, so nobody hears of errors."""
         await asyncio.sleep(0)  # the answer goes out first
-        if self._answering.keep_leftovers(last, lambda cursor: self._scene(state, cursor)):
+        root = request.context.workspace_root
+        if self._answering.keep_leftovers(last, lambda cursor: self._scene(state, cursor, root)):
             return
         ahead = self._open(request)
         ahead.is_prefetch = ahead.trace.is_ahead = True
@@ -282,6 +286,7 @@ class Service:
         self,
         state: DocumentState,
         cursor: Cursor,
+        root: str,
         mode: Mode = "single_line",
         trigger: Trigger = "automatic",
     ) -> Scene:
@@ -291,7 +296,7 @@ class Service:
             cursor,
             mode,
             trigger=trigger,
-            project=self._answering.project,
+            project=self._answering.project.seen_from(document, root),
             rejected=state.history.rejected_at(_before(cursor)),
             parse_document=lambda: self._trees.tree(
                 state.key, document.text, language, around=cursor.offset

@@ -5,6 +5,8 @@ Knows no fleet, no engine and no model: `cli.wiring` hands it what it serves.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Literal
 
 from fastapi import FastAPI, Request
@@ -41,10 +43,17 @@ class Health(BaseModel):
 
 
 def create_app(generator: TextGenerator, service: Service) -> FastAPI:
-    """Build the app. It owns neither `generator` nor `service`; the caller closes what it opened."""
+    """Build the app. It does not own `generator`; what `service` asks ahead ends with the app."""
     default_model_id = generator.models[0].model_id
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        yield
+        await service.close()
+
     app = FastAPI(
         title="Paceline",
+        lifespan=lifespan,
         version=__version__,
         description=DESCRIPTION,
         docs_url=None,
