@@ -105,6 +105,8 @@ def test_a_closing_bracket_that_the_rest_writes_stays_until_then() -> None:
     assert (part.accepted, part.num_replaced_chars) == ("foo(", 0)
     part = split_accept("x) + y", 2, replaced_text=")")
     assert (part.accepted, part.num_replaced_chars, part.num_rest_replaced_chars) == ("x)", 1, 0)
+    part = split_accept("x) + y)", 2, replaced_text="))")
+    assert (part.num_replaced_chars, part.num_rest_replaced_chars) == (1, 1)
 
 
 def test_what_neither_part_writes_stays_until_the_end() -> None:

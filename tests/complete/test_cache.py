@@ -123,6 +123,13 @@ def test_a_bracket_that_is_typed_over_is_followed() -> None:
     assert hit.choices[0] == Choice(" + y", 0)
 
 
+def test_a_bracket_that_is_gone_but_was_not_to_be_replaced_is_another_place() -> None:
+    cache = CompletionCache()
+    cache.put(asked(), Spot("f(", ")\n"), answer("g(x) + y"))
+    assert texts_at(cache, "f(g(x)", ")\n") == [" + y"]
+    assert texts_at(cache, "f(g(x)", "\n") == []
+
+
 def test_drops_hold_at_their_own_spot_and_not_for_long() -> None:
     clock = FakeClock()
     cache = CompletionCache(now_ms=clock.now_ms)
@@ -266,6 +273,20 @@ class CacheMachine(RuleBasedStateMachine):
         assert texts == self.twin.find(before + more, after)
         if hit is not None and hit.choices:
             self.check_promise(hit.answer, hit.choices, before + more, after)
+
+    @rule(
+        data=st.data(),
+        num_typed=st.integers(0, 5),
+        shift=st.sampled_from(["", ")", "over", "over"]),
+    )
+    def type_on(self, data: st.DataObject, num_typed: int, shift: str) -> None:
+        """Type a part of some answer's text; perhaps the editor adds a bracket, or one is typed over."""
+        if not self.twin.answers:
+            return
+        before, after = data.draw(st.sampled_from(sorted(self.twin.answers)))
+        choices = self.twin.answers[(before, after)].choices
+        typed = data.draw(st.sampled_from([choice.text for choice in choices] or ["a"]))[:num_typed]
+        self.find(before, typed, after[1:] if shift == "over" else shift + after)
 
     def check_promise(
         self, found: Answer, choices: tuple[Choice, ...], before: str, after: str
