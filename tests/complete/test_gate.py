@@ -285,11 +285,24 @@ def damaged(change: str) -> bytes:
         raw["calibration"] = [[0.5, 0.5], [0.4, 0.6]]
     elif change == "range":
         raw["calibration"] = [[0.5, 1.5]]
+    elif change == "threshold":
+        raw["threshold"] = -0.1
     return json.dumps(raw).encode()[: 40 if change == "truncated" else None]
 
 
 @pytest.mark.parametrize(
-    "change", ["feature", "missing", "unknown", "scale", "format", "curve", "range", "truncated"]
+    "change",
+    [
+        "feature",
+        "missing",
+        "unknown",
+        "scale",
+        "format",
+        "curve",
+        "range",
+        "threshold",
+        "truncated",
+    ],
 )
 def test_damaged_weights_are_refused(tmp_path: Path, change: str) -> None:
     path = tmp_path / "w.json"

@@ -32,6 +32,7 @@ def fit(
     metadata: GateMetadata,
     l2: float = 1.0,
     calibration: Sequence[tuple[float, float]] = (),
+    threshold: float = 0.0,
 ) -> GateWeights:
     """Logistic regression by Newton's method (iteratively reweighted least squares) with halved steps.
 
@@ -56,6 +57,7 @@ def fit(
         bias=weights[0],
         features=features,
         calibration=tuple(calibration),
+        threshold=threshold,
     )
 
 
