@@ -130,7 +130,7 @@ class Answering:
             return None
         asked = ask.asked(self.model(ask.request.model_id).model_id)
         mode = ask.scene.mode
-        others = [other for other in MODES if other != mode] if ask.is_free else []
+        others: list[Mode] = [one for one in MODES if one != mode] if ask.is_free else []
         modes: tuple[Mode, ...] = (mode, *others)
         hit = self.cache.find(asked, ask.spot, modes=modes)
         if hit is None or not self._suffices(ask, hit):
@@ -358,7 +358,7 @@ class Answering:
                 first.progress.text,
                 answer.choices[0].text,
                 num_replaced_chars=answer.choices[0].num_replaced_chars,
-                is_raw_finished=first.progress.finish_reason == "stop",
+                is_raw_finished=first.progress.is_ended_by_model,
             )
 
     def _present(

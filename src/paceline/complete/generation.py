@@ -28,6 +28,8 @@ class Progress(msgspec.Struct):
     cached_tokens: int = 0
     finish_reason: FinishReason = "deadline"
     first_text_ms: float | None = None
+    is_ended_by_model: bool = False
+    """Did the model itself say that it is done?"""
 
     def add(self, chunk: TextChunk, now_ms: float) -> None:
         """Append one chunk that arrived at `now_ms`."""
@@ -105,4 +107,5 @@ async def _read(
             return
         if chunk.finish_reason is not None:
             progress.finish_reason = chunk.finish_reason
+            progress.is_ended_by_model = chunk.finish_reason == "stop" and not params.stop
             return

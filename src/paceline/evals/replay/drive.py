@@ -41,6 +41,8 @@ class Windows(NamedTuple):
     max_keys: int = 300
     phase: int = 0
     """Where in the pattern the trace begins."""
+    is_sliced_only: bool = False
+    """Ask only at cursors of the slice, and for `num_on` keys after each."""
 
     def has(self, index: int) -> bool:
         """Is the key of that index asked about?"""
@@ -94,6 +96,7 @@ class Driver:
         self._context, self._is_sliced = context, is_sliced
         self._now_ms = 0.0
         self._screen: Screen | None = None
+        self._sliced_until = 0
 
     async def run(self, trace: Trace, windows: Windows | None = None) -> None:
         """Type it to its end; the brain is asked in `windows`, or always."""
@@ -109,14 +112,24 @@ class Driver:
             skip_to = None
             self._now_ms += gap_ms
             self._clock.skip(gap_ms)
-            is_typed = moment.keystroke.kind not in ("jump", "paste", "delete")
-            if not is_typed or (windows is not None and not windows.has(index)):
+            if moment.keystroke.kind in ("jump", "paste", "delete"):
+                self._screen = None
+                continue
+            if windows is not None and not self._is_asked_about(index, moment, windows):
                 self._screen = None
                 continue
             next_gap_ms = None if moment.next_at_ms is None else moment.next_at_ms - previous_at_ms
             num_kept = await self._press(moment, next_gap_ms)
             if num_kept:
                 skip_to = (moment.edit_index, moment.num_typed + num_kept)
+
+    def _is_asked_about(self, index: int, moment: Moment, windows: Windows) -> bool:
+        if not windows.is_sliced_only:
+            return windows.has(index)
+        is_start = moment.keystroke.kind == "newline" and moment.is_opportunity
+        if is_start and self._is_sliced is not None and self._is_sliced(moment.cursor):
+            self._sliced_until = index + windows.num_on
+        return index < self._sliced_until
 
     async def _press(self, moment: Moment, next_gap_ms: float | None) -> int:
         """One key; returns how many characters of the truth the user took instead of typing them."""
