@@ -167,7 +167,7 @@ UP: list[tuple[Decision, Decision]] = [
     (decided(STATEMENT, recent=Recent(num_rejected_in_a_row=3)), decided(STATEMENT)),
     (decided(ARGUMENTS, marked="f(|"), decided(IN_STATEMENT, marked="f(|")),
     (decided(IN_STATEMENT, marked="x|"), decided(STATEMENT)),
-    (decided(TOP_LEVEL), decided(BELOW_COMMENT)),
+    (decided(replace(TOP_LEVEL, num_statements_before=0)), decided(BELOW_COMMENT)),
     (decided(EMPTY_IF), decided(NEW_FUNCTION)),
 ]
 
