@@ -21,10 +21,12 @@ from paceline.complete.steps.broken import (
     cut_fences,
     cut_path_lines,
     cut_sentinels,
+    mend_line_ends,
 )
 from paceline.complete.steps.ends import end_at_whole_statement, end_by_mode
 from paceline.complete.steps.following import cut_repeated_line, drop_near_following
-from paceline.complete.steps.indent import mend_indent, mend_tabs
+from paceline.complete.steps.grounded import flag_ungrounded
+from paceline.complete.steps.indent import cut_doubled_space, mend_indent, mend_tabs
 from paceline.complete.steps.midline import cover_closers, meet_rest
 from paceline.complete.steps.parse import check_parse
 from paceline.complete.steps.rejected import drop_rejected
@@ -34,6 +36,7 @@ from paceline.complete.steps.repetition import (
     drop_repeated_above,
     drop_repeated_tokens,
 )
+from paceline.complete.steps.secrets import drop_secrets
 from paceline.complete.steps.suffix import cut_repeated_rest
 from paceline.complete.steps.trivial import drop_blank, drop_trivial, trim_end
 from paceline.complete.steps.types import Judged, Step, StepNote
@@ -43,17 +46,19 @@ MAX_ROUNDS = 8
 """Each round but the last shortens or mends the text; two or three are usual."""
 
 STEPS: tuple[Step, ...] = (
+    mend_line_ends,
     cut_broken_text,
     cut_sentinels,
     cut_fences,
     cut_path_lines,
     cut_echo,
+    cut_doubled_space,
     mend_tabs,
     mend_indent,
     end_by_mode,
     end_at_whole_statement,
-    drop_repeated_tokens,
     cut_repeated_lines,
+    drop_repeated_tokens,
     drop_repeated_above,
     cut_repeated_rest,
     cut_repeated_line,
@@ -66,7 +71,9 @@ STEPS: tuple[Step, ...] = (
     drop_blank,
     drop_trivial,
     drop_rejected,
+    drop_secrets,
     check_parse,
+    flag_ungrounded,
 )
 STEP_NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)
 

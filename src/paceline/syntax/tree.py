@@ -178,10 +178,12 @@ def _num_errors(root: tree_sitter.Node) -> int:
     open_nodes = [root] if root.has_error else []
     while open_nodes and found < MAX_ERRORS and visited < MAX_VISITED_NODES:
         node = open_nodes.pop()
-        found += node.is_error or node.is_missing
         children = node.children
         visited += len(children) + 1
-        open_nodes.extend(child for child in children if child.has_error or child.is_missing)
+        wrong = [child for child in children if child.has_error or child.is_missing]
+        # a missing token of no name (a line end) is in no list of children
+        found += node.is_error or node.is_missing or not wrong
+        open_nodes.extend(wrong)
     return min(found, MAX_ERRORS)
 
 

@@ -6,6 +6,8 @@ are read on from there. A closer is a duplicate if, with it, something that foll
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from paceline.complete.scene import Scene
@@ -27,14 +29,10 @@ MAX_READ_CHARS = 8_000
 
 
 class Closer(msgspec.Struct, frozen=True):
-    """A bracket or quote that closes something."""
+    """A bracket or quote that closes what was open before."""
 
     offset: int
     text: str
-    depth: int
-    """How many things are open after it."""
-    line: int = 0
-    """Zero-based, in what was read."""
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -43,25 +41,13 @@ class Reading(msgspec.Struct, frozen=True):
     open: tuple[str, ...]
     """Open at its end, outermost first: brackets, quotes, comment marks."""
     closers: tuple[Closer, ...]
+    """Of what was open before, innermost first."""
     wrong: tuple[int, ...]
     """Offsets of closing brackets without an opening one."""
     num_unfinished: int
     """Strings that a line end cut."""
-
-    def net_closers(self, depth: int) -> list[Closer]:
-        """Of each thing that was open before and is closed for good, innermost first, what closes it.
-
-        On one line that is the last closer of that depth: in `x) + (y)` the last.
-
-        Args:
-            depth: how many things were open before.
-        """
-        found: list[Closer] = []
-        for level in range(depth - 1, len(self.open) - 1, -1):
-            of_level = [closer for closer in self.closers if closer.depth == level]
-            first_line = of_level[0].line if of_level else 0
-            found.extend([closer for closer in of_level if closer.line == first_line][-1:])
-        return found
+    num_kept: int
+    """How many of the things that were open before still are; what is open beyond them is new."""
 
 
 def open_at_cursor(scene: Scene) -> tuple[str, ...]:
@@ -75,19 +61,15 @@ def open_at_cursor(scene: Scene) -> tuple[str, ...]:
 
 def read(text: str, language: Language, opened: tuple[str, ...] = ()) -> Reading:
     """Read `text`, which stands where `opened` is open."""
-    open_, closers, wrong = list(opened), list[Closer](), list[int]()
-    text, at, num_unfinished = text[:MAX_READ_CHARS], 0, 0
-    while at < len(text):
-        top = open_[-1] if open_ else ""
-        if top and top not in "([{":
-            at, is_closed = _read_quoted(text, at, language, top)
-            if at <= len(text):
-                open_.pop()
-                num_unfinished += not is_closed
-                closers.append(_closer(text, max(at - len(top), 0), top, len(open_)))
-            continue
-        at = _read_code(text, at, language, open_, closers, wrong)
-    return Reading(tuple(open_), tuple(closers), tuple(wrong), num_unfinished)
+    reader = _Reader(text[:MAX_READ_CHARS], language, opened)
+    reader.run()
+    return Reading(
+        tuple(reader.open),
+        tuple(reader.closers),
+        tuple(reader.wrong),
+        reader.num_unfinished,
+        reader.num_original,
+    )
 
 
 def following_text(candidate: Candidate, scene: Scene) -> str:
@@ -102,7 +84,7 @@ def num_duplicates(candidate: Candidate, scene: Scene) -> tuple[int, list[Closer
     """
     language, opened = scene.language, open_at_cursor(scene)
     reading = read(candidate.text, language, opened)
-    net = reading.net_closers(len(opened))
+    net = list(reading.closers)
     if not net or reading.wrong:
         return 0, net
     following = following_text(candidate, scene)
@@ -129,65 +111,88 @@ def cut_duplicate_closers(candidate: Candidate, scene: Scene) -> Candidate | Dro
 
 
 def cut_unopened_closers(candidate: Candidate, scene: Scene) -> Candidate | Drop:
-    """Cut before a closing bracket that neither the statement nor the candidate opened."""
-    if not _has_closer(candidate.text):
+    """Cut before a closing bracket that neither the statement nor the candidate opened.
+
+    Only in languages whose strings and patterns are known well enough to be sure.
+    """
+    if not scene.language.has_grammar or not _has_closer(candidate.text):
         return candidate
     wrong = read(candidate.text, scene.language, open_at_cursor(scene)).wrong
     return cut(candidate, wrong[0] if wrong else None, if_empty="unopened_bracket")
-
-
-def _closer(text: str, offset: int, closes: str, depth: int) -> Closer:
-    return Closer(offset, closes, depth, text.count("\n", 0, offset))
 
 
 def _has_closer(text: str) -> bool:
     return any(char in text for char in ")]}\"'`")
 
 
-def _read_code(
-    text: str,
-    at: int,
-    language: Language,
-    open_: list[str],
-    closers: list[Closer],
-    wrong: list[int],
-) -> int:
-    """Read up to where something begins that is no code; return where to read on."""
-    search = code_pattern(language).search
-    while match := search(text, at):
-        kind, found, at = match.lastgroup, match.group(), match.end()
-        if kind == "regex" and not REGEX_MAY_FOLLOW.search(text[: match.start()][-40:]):
-            at = match.start() + 1
-        elif kind == "open":
-            open_.append(found)
-        elif kind == "close":
-            if open_ and open_[-1] == _OPENS[found]:
-                open_.pop()
-                closers.append(_closer(text, match.start(), found, len(open_)))
-            else:
-                wrong.append(match.start())
-        elif kind == "quote":
-            open_.append(found)
-            return at
-        elif kind == "raw":
-            open_.append(closing_of_raw(language, match))
-            return at
-        elif kind == "block":
-            open_.append(BLOCK_COMMENT)
-            return at
-    return len(text)
+class _Reader:
+    """Reads once from left to right."""
+
+    def __init__(self, text: str, language: Language, opened: tuple[str, ...]) -> None:
+        self.text, self.language = text, language
+        self.open = list(opened)
+        self.num_original = len(opened)
+        """How many of the things that were open before still are."""
+        self.closers: list[Closer] = []
+        self.wrong: list[int] = []
+        self.num_unfinished = 0
+
+    def run(self) -> None:
+        """Read all."""
+        at = 0
+        while at < len(self.text):
+            is_code = not self.open or self.open[-1] in "([{"
+            at = self._read_code(at) if is_code else self._read_quoted(at, self.open[-1])
+
+    def _close(self, offset: int) -> None:
+        closed = self.open.pop()
+        if len(self.open) < self.num_original:
+            self.num_original = len(self.open)
+            is_bracket = closed in "([{"
+            self.closers.append(Closer(offset, self.text[offset] if is_bracket else closed))
+
+    def _read_code(self, at: int) -> int:
+        """Read up to where something begins that is no code; return where to read on."""
+        search = code_pattern(self.language).search
+        while match := search(self.text, at):
+            kind, found, at = match.lastgroup, match.group(), match.end()
+            if kind == "regex" and not REGEX_MAY_FOLLOW.search(self.text[: match.start()][-40:]):
+                at = match.start() + 1
+            elif kind == "open":
+                self.open.append(found)
+            elif kind == "close" and self.open and self.open[-1] == _OPENS[found]:
+                self._close(match.start())
+            elif kind == "close":
+                self.wrong.append(match.start())
+            elif kind in ("quote", "raw", "block"):
+                self.open.append(_opener(match, kind, self.language))
+                return at
+        return len(self.text)
+
+    def _read_quoted(self, at: int, top: str) -> int:
+        """Read to the end of a string or comment."""
+        if top == LINE_COMMENT:
+            end = self.text.find("\n", at)
+            if end < 0:
+                return len(self.text)
+            self._close(end)
+            return end
+        is_comment = top == BLOCK_COMMENT
+        pattern = (
+            comment_pattern(self.language) if is_comment else string_pattern(self.language, top)
+        )
+        for match in pattern.finditer(self.text, at):
+            if match.lastgroup in ("end", "newline"):
+                self.num_unfinished += match.lastgroup == "newline"
+                self._close(match.start())
+                return match.end()
+        return len(self.text)
 
 
-def _read_quoted(text: str, at: int, language: Language, top: str) -> tuple[int, bool]:
-    """Where a string or comment ends, one past the end of the text if it does not; and if it does properly."""
-    if top == LINE_COMMENT:
-        end = text.find("\n", at)
-        return (end, True) if end >= 0 else (len(text) + 1, False)
-    pattern = comment_pattern(language) if top == BLOCK_COMMENT else string_pattern(language, top)
-    for match in pattern.finditer(text, at):
-        if match.lastgroup in ("end", "newline"):
-            return match.end(), match.lastgroup == "end"
-    return len(text) + 1, False
+def _opener(match: re.Match[str], kind: str, language: Language) -> str:
+    if kind == "block":
+        return BLOCK_COMMENT
+    return match.group() if kind == "quote" else closing_of_raw(language, match)
 
 
 def _quote_end(following: str, language: Language, quote: str) -> int | None:

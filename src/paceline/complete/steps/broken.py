@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 from paceline.complete.scene import Scene
-from paceline.complete.steps.cut import cut, cut_start
+from paceline.complete.steps.cut import cut, cut_start, with_text
 from paceline.core.types import Candidate, Cursor, Drop
 from paceline.prompt.templates import TEMPLATES
 from paceline.tokenizer.specials import NAMED
@@ -41,9 +41,31 @@ _TRIPLE_QUOTE = re.compile(r'"""|' + "'''")
 
 
 def cut_broken_text(candidate: Candidate, scene: Scene) -> Candidate | Drop:
-    """Cut before what is no text: U+FFFD, control characters, half a surrogate pair."""
+    """Keep what stands before U+FFFD, control characters, half a surrogate pair.
+
+    That is the text if it only ends with them, as where the last token was half a character; else its
+    whole lines before.
+    """
     found = _BROKEN.search(candidate.text)
-    return cut(candidate, found.start() if found else None, if_empty="broken_text")
+    if found is None:
+        return candidate
+    if not _BROKEN.sub("", candidate.text[found.start() :]).strip():
+        return cut(candidate, found.start(), if_empty="broken_text")
+    return cut(
+        candidate, max(candidate.text.rfind("\n", 0, found.start()), 0), if_empty="broken_text"
+    )
+
+
+def mend_line_ends(candidate: Candidate, scene: Scene) -> Candidate | Drop:
+    """End lines as the document does near the cursor; with a line feed alone where it shows nothing."""
+    if "\n" not in candidate.text and "\r" not in candidate.text:
+        return candidate
+    text, offset = scene.cursor.document.text, scene.cursor.offset
+    near = text[max(offset - NEAR_CHARS, 0) : offset + NEAR_CHARS]
+    mended = candidate.text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\r\n" in near:
+        mended = mended.replace("\n", "\r\n")
+    return with_text(candidate, mended)
 
 
 def cut_sentinels(candidate: Candidate, scene: Scene) -> Candidate | Drop:
@@ -64,13 +86,15 @@ def cut_fences(candidate: Candidate, scene: Scene) -> Candidate | Drop:
     place = scene.place
     if not scene.language.is_code or place.is_in_comment or place.is_in_string:
         return candidate
-    for match in _FENCE.finditer(candidate.text):
-        if len(_TRIPLE_QUOTE.findall(candidate.text, 0, match.start())) % 2:
+    text, start = candidate.text, 0
+    for match in _FENCE.finditer(text):
+        if len(_TRIPLE_QUOTE.findall(text[start : match.start()])) % 2:
             continue
-        if candidate.text[: match.start()].strip():
-            return cut(candidate, len(candidate.text[: match.start()].rstrip()))
-        return cut_start(candidate, match.end() + 1, if_empty="fence")
-    return candidate
+        if text[start : match.start()].strip():
+            text = text[: match.start()].rstrip()
+            break
+        start = match.end() + 1
+    return cut_start(with_text(candidate, text), start, if_empty="fence")
 
 
 def cut_path_lines(candidate: Candidate, scene: Scene) -> Candidate | Drop:

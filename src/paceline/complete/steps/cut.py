@@ -25,6 +25,8 @@ def cut(candidate: Candidate, end: int | None, *, if_empty: str = "") -> Candida
 
 def cut_start(candidate: Candidate, start: int, *, if_empty: str) -> Candidate | Drop:
     """Keep the text from `start` on."""
+    if not start:
+        return candidate
     text = candidate.text[start:]
     if not text.strip():
         return Drop(if_empty)

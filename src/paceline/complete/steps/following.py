@@ -18,6 +18,8 @@ MAX_COMPARED_CHARS = 2_000
 MAX_LINES_READ = 20
 MIN_TELLING_CHARS = 24
 """A line from this length on seldom comes twice."""
+MIN_SLIP_CHARS = 40
+"""From this length on a word may differ by a letter."""
 MIN_NEAR_CHARS = 12
 """Shorter lines are often alike and both wanted."""
 _DIGITS = re.compile(r"\d+")
@@ -84,10 +86,11 @@ def _first_lines(candidate: Candidate, scene: Scene, count: int) -> list[str]:
 
 
 def _is_near(own: list[str], following: list[str]) -> bool:
-    one, other = "\n".join(own), "\n".join(following)
+    one, other = ("".join("".join(lines).split()) for lines in (own, following))
     if min(len(one), len(other)) < MIN_NEAR_CHARS or _DIGITS.findall(one) != _DIGITS.findall(other):
         return False
     limit = max(1, int(MAX_DIFFERENCE * max(len(one), len(other))))
     if Levenshtein.distance(one, other, score_cutoff=limit) > limit:
         return False
-    return len(own) > 1 or _WORDS.findall(one) == _WORDS.findall(other)
+    is_same = _WORDS.findall(" ".join(own)) == _WORDS.findall(" ".join(following))
+    return is_same or len(one) >= MIN_SLIP_CHARS

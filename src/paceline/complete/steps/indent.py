@@ -15,7 +15,7 @@ import msgspec
 from paceline.complete.lines import indentation
 from paceline.complete.scene import Scene
 from paceline.complete.steps.brackets import open_at_cursor
-from paceline.complete.steps.cut import with_text
+from paceline.complete.steps.cut import cut_start, with_text
 from paceline.core.types import Candidate, Drop
 from paceline.syntax.scan import LineEnd
 
@@ -24,6 +24,8 @@ WINDOW_CHARS = 12_000
 MAX_MENDED_LINES = 300
 TAB_WIDTH = 8
 DEFAULT_UNIT = 4
+BLOCKS_BY_COLON = ("python", "cython", "starlark")
+"""In other languages without braces it takes a grammar to tell a header from a statement."""
 _LOOSE_BODIES = (
     "case",
     "default",
@@ -57,7 +59,8 @@ class Level(msgspec.Struct, frozen=True):
 def indent_style(scene: Scene) -> IndentStyle:
     """How the document is indented around the cursor."""
     text, offset = scene.cursor.document.text, scene.cursor.offset
-    before = text[max(offset - WINDOW_CHARS, 0) : offset].split("\n")[:-1]
+    before = text[max(offset - WINDOW_CHARS, 0) : offset].split("\n")
+    before[-1] += "x"
     after = text[offset : offset + WINDOW_CHARS // 4].split("\n")[1:]
     steps, num_tabs, width = Counter[int](), 0, 0
     for line in (*before, *after):
@@ -76,6 +79,37 @@ def indent_style(scene: Scene) -> IndentStyle:
     if num_tabs or unit not in (2, 3, 4, 8):
         return IndentStyle()
     return IndentStyle(unit=unit)
+
+
+def cut_doubled_space(candidate: Candidate, scene: Scene) -> Candidate | Drop:
+    """Cut white space at the start that the document has before the cursor: indentation, a space."""
+    before, text = scene.line_before, candidate.text
+    if text[:1] not in (" ", "\t") or before[-1:] not in (" ", "\t"):
+        return candidate
+    frame = scene.scanner.state.frames[-1]
+    if frame.is_string or frame.is_comment:
+        return candidate
+    body = text.lstrip(" \t")
+    is_line_start = not before.strip()
+    if is_line_start and not _is_indented_already(scene):
+        return candidate
+    if not is_line_start and body.startswith((*scene.language.line_comments, "=", "\n", "\r")):
+        return candidate
+    return cut_start(candidate, len(text) - len(body), if_empty="blank")
+
+
+def _is_indented_already(scene: Scene) -> bool:
+    """Is the cursor's line, so far white space, as deep as a statement belongs here?"""
+    text, offset = scene.cursor.document.text, scene.cursor.offset - len(scene.line_before)
+    above = text[max(offset - WINDOW_CHARS, 0) : offset].rstrip()
+    line = above[above.rfind("\n") + 1 :]
+    if not line.strip() or scene.place.open_brackets:
+        return False
+    width, width_above = indentation(scene.line_before), indentation(line)
+    if line[-1] in ":{":
+        style = indent_style(scene)
+        return width - width_above == (TAB_WIDTH if style.is_tabs else style.unit or DEFAULT_UNIT)
+    return width == width_above and line[-1] not in "\\,([=+-*/.&|"
 
 
 def mend_tabs(candidate: Candidate, scene: Scene) -> Candidate | Drop:
@@ -104,7 +138,8 @@ def mend_indent(candidate: Candidate, scene: Scene) -> Candidate | Drop:
     style = indent_style(scene)
     unit = style.unit or (DEFAULT_UNIT if scene.language.name == "python" else 0)
     lines = candidate.text.split("\n")
-    if style.is_tabs or not unit or len(lines) > MAX_MENDED_LINES or not scene.language.is_code:
+    is_known = scene.language.block_style == "braces" or scene.language.name in BLOCKS_BY_COLON
+    if style.is_tabs or not unit or len(lines) > MAX_MENDED_LINES or not is_known:
         return candidate
     if any("\t" in line[: len(line) - len(line.lstrip())] for line in lines):
         return candidate
@@ -143,15 +178,12 @@ class _Mender:
         if header is not None:
             below = indentation(next(iter(self.scene.following_lines), ""))
             expected = below if below > header else header + self.unit
-            is_doubled = num_before == expected and raw > expected
-            if raw <= header or is_doubled or abs(raw - expected) == 1:
+            if raw <= header or abs(raw - expected) == 1:
                 self._move_run(0, raw, expected - raw, num_before)
                 return
             self._enter(raw)
             return
-        innermost = self.levels[-1].mended
-        is_doubled = self.is_by_indent and raw > innermost == num_before > 0
-        mended = innermost if is_doubled else self._snapped(raw)
+        mended = self._snapped(raw)
         self._put(0, max(mended - num_before, 0))
         self._enter(raw, num_before + _width(self.lines[0]))
 
@@ -172,7 +204,7 @@ class _Mender:
     def _is_continued(self, above: LineEnd, line: str) -> bool:
         """Does the line go on with a statement?"""
         if not self.is_by_indent:
-            return not above.is_complete or line.lstrip()[0] in ")]}"
+            return not above.is_complete and not line.lstrip().startswith("}")
         is_joined = self.lines[self.ends.index(above)].endswith("\\")
         return self.num_open + above.depth > 0 or is_joined
 

@@ -17,7 +17,7 @@ from paceline.complete.steps.brackets import (
 from paceline.complete.steps.cut import cut, rest_of_line
 from paceline.core.types import Candidate, Drop
 
-_AUTO_CLOSED = re.compile(r"\s*[)>}\]\"'`]*\s*[:{;,]*\s*")
+_AUTO_CLOSED = re.compile(r"[\s)>}\]\"'`]*[\s:{;,]*")
 """What editors and habits put after a cursor: Copilot completes mid-line only before such a rest."""
 _STOPS = re.compile(r"\s*[:{;,]+\s*")
 
@@ -37,7 +37,7 @@ def cover_closers(candidate: Candidate, scene: Scene) -> Candidate | Drop:
     duplicates = net[len(net) - count :]
     covered = _covered_chars(rest, [closer.text for closer in duplicates])
     after = candidate.text[duplicates[0].offset :]
-    if not covered or rest.startswith(after.rstrip()):
+    if not covered or "".join(rest.split()).startswith("".join(after.split())):
         return candidate
     left = rest[covered:]
     if _STOPS.fullmatch(left) and candidate.text.rstrip().endswith(left.strip()):
@@ -56,7 +56,8 @@ def meet_rest(candidate: Candidate, scene: Scene) -> Candidate | Drop:
     line_end = candidate.text.find("\n")
     if line_end >= 0:
         return cut(candidate, len(candidate.text[:line_end].rstrip("\r")), if_empty="mid_line")
-    return candidate if _meets(candidate, scene) else Drop("mid_line")
+    is_ended = candidate.text.rstrip().endswith(";") and open_at_cursor(scene)[-1:] != ("(",)
+    return candidate if _meets(candidate, scene) and not is_ended else Drop("mid_line")
 
 
 def _covered_chars(rest: str, closers: list[str]) -> int:

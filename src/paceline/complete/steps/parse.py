@@ -2,37 +2,75 @@
 
 from __future__ import annotations
 
+import re
+
 from paceline.complete.scene import Scene
-from paceline.complete.steps.brackets import open_at_cursor, read
-from paceline.complete.steps.cut import cut, flagged
+from paceline.complete.steps.brackets import BLOCK_COMMENT, open_at_cursor, read
+from paceline.complete.steps.cut import cut, flagged, rest_of_line
 from paceline.core.types import Candidate, Drop
 from paceline.syntax.tree import SyntaxTree
 
+_WORD = re.compile(r"\w")
 _CLOSES = {"(": ")", "[": "]", "{": "}"}
+_UNFINISHED = re.compile(r"(?:^|\n)[ \t]*(?:@|#\[|(?:try|do|template|export)\b)[^\n]*\s*\Z")
+"""A last line that is no statement without the next ones."""
 FLAG = "parses_worse"
 MAX_CHECKED_CHARS = 8_000
 """A longer candidate is not checked: no completion is that long."""
 
 
 def check_parse(candidate: Candidate, scene: Scene) -> Candidate | Drop:
-    """Cut back to the last line break up to which the document parses as well as without; else flag.
+    """Keep the lines with which the document parses as well as without; drop if the first is wrong already.
 
     What the candidate opens and leaves open (a call to be continued, a block's header) is closed for the
-    check: it is unfinished, not wrong.
+    check: it is unfinished, not wrong. Nor is text wrong that ran out of tokens; and in a document that does
+    not parse as it is, errors come and go for other reasons: then it is only flagged.
     """
     tree = scene.tree
     if tree is None or not candidate.text.strip() or len(candidate.text) > MAX_CHECKED_CHARS:
         return candidate
     if not tree.covers(scene.cursor.offset):
         return candidate
-    limit = tree.num_errors
-    if num_errors_with(candidate.text, candidate.num_replaced_chars, scene, tree) <= limit:
+    if _UNFINISHED.search(candidate.text):
         return candidate
-    end = candidate.text.rstrip().rfind("\n")
-    kept = candidate.text[: max(end, 0)].rstrip()
-    if kept and num_errors_with(kept, candidate.num_replaced_chars, scene, tree) <= limit:
+    check = _Check(candidate, scene, tree)
+    is_before_words = _WORD.search(rest_of_line(candidate, scene)) is not None
+    if is_before_words and tree.num_errors:
+        check.limit = min(check.limit, _num_errors_without_line(scene, tree))
+    if check.is_fine(candidate.text):
+        return candidate
+    if is_before_words:
+        return Drop("mid_line")
+    kept = check.longest_fine()
+    if kept:
         return cut(candidate, len(kept))
-    return flagged(candidate, FLAG)
+    is_certain = tree.num_errors == 0 and candidate.finish_reason == "stop"
+    return Drop(FLAG) if is_certain else flagged(candidate, FLAG)
+
+
+class _Check:
+    """Parses the document with parts of one candidate."""
+
+    def __init__(self, candidate: Candidate, scene: Scene, tree: SyntaxTree) -> None:
+        self.candidate, self.scene, self.tree = candidate, scene, tree
+        self.limit = tree.num_errors
+
+    def is_fine(self, text: str) -> bool:
+        """Does the document parse with `text` at least as well as without?"""
+        replaced = self.candidate.num_replaced_chars
+        return num_errors_with(text, replaced, self.scene, self.tree) <= self.limit
+
+    def longest_fine(self) -> str:
+        """The whole lines of the candidate up to the first wrong one, found by halving; may be empty."""
+        lines = self.candidate.text.rstrip().split("\n")
+        low, high = 0, len(lines) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.is_fine("\n".join(lines[:middle])):
+                low = middle
+            else:
+                high = middle - 1
+        return "\n".join(lines[:low]).rstrip()
 
 
 def num_errors_with(text: str, num_replaced_chars: int, scene: Scene, tree: SyntaxTree) -> int:
@@ -42,15 +80,31 @@ def num_errors_with(text: str, num_replaced_chars: int, scene: Scene, tree: Synt
     """
     offset = scene.cursor.offset
     end = offset + num_replaced_chars
+    if end >= len(scene.cursor.document.text):
+        text += "\n"  # some grammars want one at the end of a file
     num_errors = tree.replaced(offset, end, text).num_errors
     closers = _missing_closers(text, scene) if num_errors else ""
     if closers:
-        num_errors = min(num_errors, tree.replaced(offset, end, text + closers).num_errors)
+        body = text.rstrip()
+        closed = tree.replaced(offset, end, body + closers + text[len(body) :])
+        num_errors = min(num_errors, closed.num_errors)
     return num_errors
 
 
+def _num_errors_without_line(scene: Scene, tree: SyntaxTree) -> int:
+    """Of the document without the cursor's line, whose halves do not fit together before something is written."""
+    offset = scene.cursor.offset
+    start, end = offset - len(scene.line_before), offset + len(scene.line_after)
+    return tree.replaced(start, end, "").num_errors
+
+
 def _missing_closers(text: str, scene: Scene) -> str:
-    opened = open_at_cursor(scene)
-    own = read(text, scene.language, opened).open
-    new = own[len(opened) :] if own[: len(opened)] == opened else ()
-    return "".join(_CLOSES.get(opener, "") for opener in reversed(new))
+    language = scene.language
+    reading = read(text, language, open_at_cursor(scene))
+    closers: list[str] = []
+    for opener in reversed(reading.open[reading.num_kept :]):
+        if opener == BLOCK_COMMENT and language.block_comment:
+            closers.append(language.block_comment[1])
+        else:
+            closers.append(_CLOSES.get(opener, opener))
+    return "".join(closers)

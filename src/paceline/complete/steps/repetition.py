@@ -9,22 +9,27 @@ from __future__ import annotations
 import re
 from itertools import islice
 
+from paceline.complete.lines import indentation
 from paceline.complete.scene import Scene
 from paceline.complete.steps.cut import cut, cut_start
 from paceline.core.types import Candidate, Drop
 
 _TOKEN = re.compile(r"\w+|([^\w\s])\1*")
-LOOPS: tuple[tuple[int, int], ...] = ((1, 10), (10, 30), (20, 45), (30, 60))
-"""(longest period, tokens that must have it): Copilot's settings (suggestions/anomalyDetection.ts), for which
-a token is a BPE token; ours, words and runs of one sign, are longer on average, so we say less often yes."""
+LOOPS: tuple[tuple[int, int], ...] = ((1, 10), (5, 24), (10, 30), (20, 45), (30, 60))
+"""(longest period, tokens that must have it): Copilot's settings (suggestions/anomalyDetection.ts) and one
+more. There a token is a BPE token; ours are words and runs of one sign, so the same text has fewer."""
 MAX_LOOP_TOKENS = 2_000
 """Of a longer candidate only the last tokens are looked at."""
 MIN_SAME_LINES = 3
-"""One line this often in a row is a loop. Tabby asks for 5 lines within 10 % of each other; ours are equal."""
-MAX_BLOCK_LINES = 12
-"""Longest block whose repetition is looked for ..."""
+"""A line or block this often in a row is a loop. Tabby asks for 5 lines or 2 blocks that differ by 10 %
+at most; ours are equal."""
 MIN_BLOCK_CHARS = 40
-"""... and the shortest: two `}` `}` are no block."""
+"""A block of several lines that is this long is one when it comes twice."""
+MAX_BLOCK_LINES = 12
+"""Longest block whose repetition is looked for."""
+MIN_LINE_CHARS = 6
+"""Of a line that is compared with those above: `end`, `pass` and `});` come again all the time."""
+_CALL = re.compile(r"[\w.!:]+\s*\(.*\)\s*;?$|.*(?:\+\+|--);?$")
 MIN_ECHO_CHARS = 8
 """A shorter beginning of the line may well come twice: `self.`, `x = x + 1`."""
 MAX_ABOVE_LINES = 40
@@ -68,13 +73,21 @@ def drop_repeated_above(candidate: Candidate, scene: Scene) -> Candidate | Drop:
     lines = (scene.line_before + candidate.text.strip("\r\n")).split("\n")
     new = [line.strip() for line in lines if line.strip()]
     above = _lines_above(scene, max(len(new), 2))
-    if not any(_has_word(line) for line in new):
+    if not any(_has_word(line) and len(line) >= MIN_LINE_CHARS for line in new):
         return candidate
     if len(new) == 1:
-        is_repeat = len(above) >= 2 and above[-1] == above[-2] == new[0]
+        is_repeat = above[-1:] == new and (
+            above[-2:-1] == new or not _is_wanted_twice(new[0], scene)
+        )
     else:
         is_repeat = above[-len(new) :] == new or (above[-1:] == new[:1] and len(set(new)) == 1)
     return Drop("repeats_above") if is_repeat else candidate
+
+
+def _is_wanted_twice(line: str, scene: Scene) -> bool:
+    """A call or an element of a list may come twice in a row; an assignment, import or comment does nothing."""
+    frame = scene.scanner.state.frames[-1]
+    return not frame.is_block or _CALL.match(line) is not None
 
 
 def cut_echo(candidate: Candidate, scene: Scene) -> Candidate | Drop:
@@ -85,7 +98,10 @@ def cut_echo(candidate: Candidate, scene: Scene) -> Candidate | Drop:
     start = len(candidate.text) - len(candidate.text.lstrip(" \t"))
     if not candidate.text.startswith(before, start):
         return candidate
-    return cut_start(candidate, start + len(before), if_empty="repeats_prefix")
+    start += len(before)
+    if scene.line_before[-1:].isspace():
+        start += len(candidate.text[start:]) - len(candidate.text[start:].lstrip(" \t"))
+    return cut_start(candidate, start, if_empty="repeats_prefix")
 
 
 def _loop_start(tokens: list[str]) -> int | None:
@@ -115,15 +131,19 @@ def _repeats(lines: list[str], first: int, size: int) -> bool:
     if lines[first] != lines[first + size]:
         return False
     block = lines[first : first + size]
-    if not any(_has_word(line) for line in block):
+    if not any(_has_word(line) for line in block) or not _begins_block(block):
         return False
-    if size == 1:
-        same = 1
-        while first + same < len(lines) and lines[first + same] == block[0]:
-            same += 1
-        return same >= MIN_SAME_LINES
-    is_long = sum(len(line.strip()) for line in block) >= MIN_BLOCK_CHARS
-    return is_long and lines[first + size : first + 2 * size] == block and bool(block[0].strip())
+    rounds = 1
+    while lines[first + rounds * size : first + (rounds + 1) * size] == block:
+        rounds += 1
+    is_long = size > 1 and sum(len(line.strip()) for line in block) >= MIN_BLOCK_CHARS
+    return rounds >= (2 if is_long else MIN_SAME_LINES)
+
+
+def _begins_block(block: list[str]) -> bool:
+    """Is no line less indented than the first, and the first no closing bracket?"""
+    widths = [indentation(line) for line in block if line.strip()]
+    return bool(block[0].strip()) and widths[0] == min(widths) and block[0].lstrip()[0] not in ")]}"
 
 
 def _lines_above(scene: Scene, count: int) -> list[str]:

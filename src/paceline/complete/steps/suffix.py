@@ -14,6 +14,7 @@ MIN_REPEATED_CHARS = 3
 MIN_PARTLY_REPEATED_CHARS = 8
 """... and the beginning of such a rest from this one; shorter ones happen by chance."""
 _WORD = re.compile(r"\w")
+_STOPS = (";", ",", ":")
 
 
 def cut_repeated_rest(candidate: Candidate, scene: Scene) -> Candidate | Drop:
@@ -31,7 +32,10 @@ def cut_repeated_rest(candidate: Candidate, scene: Scene) -> Candidate | Drop:
             is_repeat = _is_repeated(common, rest, more)
         else:
             kept = before + text[:start] + rest
-            is_repeat = not more and imbalance(kept) < imbalance(before + text + rest)
+            is_repeat = not more and (
+                imbalance(kept) < imbalance(before + text + rest)
+                or _is_end_of(common, rest, before)
+            )
         if is_repeat:
             return cut(candidate, start, if_empty="repeats_suffix")
     return candidate
@@ -55,6 +59,13 @@ def _overlaps(text: str, rest: str) -> Iterator[tuple[int, str, str]]:
         elif len(text) - start <= len(rest) and rest.startswith(text[start:]):
             yield start, text[start:], ""
         start = text.find(rest[0], start + 1)
+
+
+def _is_end_of(common: str, rest: str, before: str) -> bool:
+    """Is it a stop that nobody writes twice, or the end of `<...` that the line begins?"""
+    if common.strip() != rest.strip():
+        return False
+    return common.strip() in _STOPS or (common[0] == ">" and before.count("<") > before.count(">"))
 
 
 def _is_repeated(common: str, rest: str, more: str) -> bool:

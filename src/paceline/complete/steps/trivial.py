@@ -10,6 +10,7 @@ from paceline.core.types import Candidate, Drop
 
 _WORD = re.compile(r"\w")
 _CLOSERS_ONLY = re.compile(r"[\s)\]}>\"'`;:,]*")
+_STRING = re.compile(r"([\"'`]).+\1[;,]?")
 MIN_USEFUL_CHARS = 2
 """Taking ghost text costs a key of its own, so one character saves nothing. (Tabby asks for 4.)"""
 
@@ -32,5 +33,5 @@ def drop_trivial(candidate: Candidate, scene: Scene) -> Candidate | Drop:
     if scene.trigger == "invoked":
         return candidate
     text = candidate.text.strip()
-    is_trivial = _CLOSERS_ONLY.fullmatch(text) is not None or len(text) < MIN_USEFUL_CHARS
-    return Drop("trivial") if is_trivial else candidate
+    is_closers = _CLOSERS_ONLY.fullmatch(text) is not None and not _STRING.fullmatch(text)
+    return Drop("trivial") if is_closers or len(text) < MIN_USEFUL_CHARS else candidate
