@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pathspec import GitIgnoreSpec
 
+from paceline.hygiene import gitignore
+from paceline.hygiene.gitignore import read_rules
 from paceline.hygiene.paths import PathRules
 
 SECRET = """
@@ -119,11 +121,16 @@ def test_no_path_raises(path: str, root: str) -> None:
     assert isinstance(PathRules([path]).reason_against(path, root), str)
 
 
-def test_it_is_quick(workspace: Path) -> None:
+def test_rule_files_are_read_once(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def reader(path: str) -> GitIgnoreSpec | None:
+        read.append(path)
+        return read_rules(path)
+
+    monkeypatch.setattr(gitignore, "read_rules", reader)
     rules, root = PathRules(), str(workspace)
-    path = f"{root}/pkg/deep/a.py"
-    rules.reason_against(path, root)
-    start = time.perf_counter()
-    for _ in range(50):
-        rules.reason_against(path, root)
-    assert (time.perf_counter() - start) / 50 < 0.005
+    for name in ("a.py", "a.py", "b.py"):
+        rules.reason_against(f"{root}/pkg/deep/{name}", root)
+    assert read
+    assert len(read) == len(set(read))

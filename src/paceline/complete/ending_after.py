@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from paceline.complete.ending_text import OPENER_OF, LineReader
+from paceline.complete.ending_text import MAX_LEFT_OPEN, OPENER_OF, LineReader, innermost
 from paceline.core.types import Cursor
 from paceline.syntax.frames import Frames, width_of
 from paceline.syntax.languages import Language
@@ -106,12 +106,14 @@ class _Search:
         if not is_closer:
             return indent <= own
         others = (
-            self.indents[index] for index in self.open[:-1] if self.marks[index] == OPENER_OF[first]
+            self.indents[index]
+            for index in self.open[-1 - MAX_LEFT_OPEN : -1]
+            if self.marks[index] == OPENER_OF[first]
         )
         return indent < own and indent in others
 
     def _close(self, closer: str) -> None:
-        for place in range(len(self.open) - 1, -1, -1):
+        for place in innermost(len(self.open)):
             if self.marks[self.open[place]] == OPENER_OF[closer]:
                 self.missing.update(self.open[place + 1 :])
                 del self.open[place:]

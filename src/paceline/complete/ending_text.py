@@ -21,6 +21,9 @@ from paceline.syntax.lexemes import (
 OPENER_OF = {")": "(", "]": "[", "}": "{"}
 REGEX_CONTEXT_CHARS = 40
 """Before a `/`, to tell a regular expression from a division."""
+MAX_LEFT_OPEN = 200
+"""A closing bracket closes nothing across more unclosed brackets than this: nobody nests so deeply, and without a bound a
+text of brackets alone would cost its length squared."""
 
 
 class Open(NamedTuple):
@@ -117,7 +120,7 @@ class LineReader:
 
     def _close(self, closer: str) -> bool:
         """Close the nearest bracket of that kind, with what was left open in it; False if there is none."""
-        for index in range(len(self.opened) - 1, -1, -1):
+        for index in innermost(len(self.opened)):
             if self.opened[index].kind != "bracket":
                 return False
             if self.opened[index].mark[-1] == OPENER_OF[closer]:
@@ -125,3 +128,8 @@ class LineReader:
                 del self.opened[index:]
                 return True
         return False
+
+
+def innermost(num_open: int) -> range:
+    """Indexes of the brackets that a closing one may close, of `num_open`: the innermost first."""
+    return range(num_open - 1, max(num_open - 1 - MAX_LEFT_OPEN, -1), -1)

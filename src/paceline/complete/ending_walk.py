@@ -14,7 +14,7 @@ import msgspec
 
 from paceline.complete.ending_bounds import END_WORDS, Bounds
 from paceline.complete.ending_line import Line, is_comment, is_label, is_word_of
-from paceline.complete.ending_text import OPENER_OF, LineReader, Open
+from paceline.complete.ending_text import OPENER_OF, LineReader, Open, innermost
 
 PYTHON_WORDS = frozenset({"else", "elif", "except", "finally"})
 BRACE_WORDS = frozenset(
@@ -174,10 +174,12 @@ def _without_left_open(walk: Walk, opener: str, indent: int, bounds: Bounds) -> 
 
 def _bracket_closed_by(walk: Walk, bounds: Bounds, opener: str) -> int:
     """Which bracket from before the cursor is closed; -1 if none is open of that kind."""
-    at = walk.num_open - 1
-    while at >= 0 and bounds.brackets[at].mark != opener:
-        at = -1 if bounds.brackets[at].mark == "{" else at - 1
-    return at
+    for at in innermost(walk.num_open):
+        if bounds.brackets[at].mark == opener:
+            return at
+        if bounds.brackets[at].mark == "{":
+            break
+    return -1
 
 
 def _left_open(walk: Walk, line: Line, bounds: Bounds) -> int | None:

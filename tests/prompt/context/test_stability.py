@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import pytest
@@ -12,8 +10,10 @@ from msgspec.structs import replace
 
 from paceline.core.types import Cursor, Document, Snippet
 from paceline.hygiene.paths import PathRules
+from paceline.prompt.context import choose, index
 from paceline.prompt.context.choose import ContextChooser
 from paceline.prompt.context.config import ContextConfig, SourceConfig
+from paceline.prompt.context.index import DocumentIndex, Query
 from paceline.prompt.context.types import ChosenContext, Diagnostic, EditorContext, RecentEdit
 from paceline.prompt.fim import FimTemplate, fim_ids, render_fim
 from paceline.prompt.suffix import SuffixKeeper
@@ -80,19 +80,34 @@ def num_shared(a: list[int], b: list[int]) -> int:
     return next((at for at, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
-def test_a_keystroke_costs_little(documents: list[Document]) -> None:
-    """Ten open documents of up to 1,000 lines; the limit is 2 ms, this one leaves room for a busy machine."""
-    chooser, chosen, times_ms = ContextChooser(CONFIG, PathRules()), None, list[float]()
-    context = EditorContext(open_documents=tuple(documents[1:]))
-    trace = simulate(documents[0], 9)
-    for number, (_, cursor) in enumerate(replay(trace)):
-        if not number:
-            chooser.prepare(cursor, context)
-        started = time.perf_counter()
-        chosen = chooser.choose(cursor, context, chosen if number % 8 else None)
-        times_ms.append((time.perf_counter() - started) * 1_000)
-    assert statistics.median(times_ms) < 2
-    assert statistics.median(times_ms[::8]) < 10, "all chosen anew"
+def test_a_keystroke_reads_no_document_anew(
+    documents: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An open document is indexed once, and within a line it is not even compared."""
+    indexed: list[str] = []
+    compared: list[str] = []
+
+    def make_index(text: str) -> DocumentIndex:
+        indexed.append(text)
+        return DocumentIndex(text)
+
+    def make_query(text: str, indexes: Iterable[DocumentIndex]) -> Query:
+        compared.append(text)
+        return Query(text, indexes)
+
+    monkeypatch.setattr(index, "DocumentIndex", make_index)
+    monkeypatch.setattr(choose, "Query", make_query)
+    previous: ChosenContext | None = None
+    num_within_line = num_compared = 0
+    for _, _, chosen in choices(documents, 9):
+        if previous is not None and previous.place == chosen.place:
+            num_within_line += 1
+            num_compared += len(compared)
+        compared.clear()
+        previous = chosen
+    assert len(indexed) == len(set(indexed)) <= len(documents) - 1
+    assert num_within_line > 100
+    assert num_compared == 0
 
 
 def cursor_at_end(text: str, path: str = "a.py") -> Cursor:
