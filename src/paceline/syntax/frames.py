@@ -37,6 +37,7 @@ _CONTINUING_START = re.compile(
 )
 _OPENING_END = re.compile(r"(?::|\b(?:do|then|begin|of|where)|\bdo\s*\|[^|]*\||[=-]>)$")
 _LABEL = re.compile(r"(?:case\b.*|default\s*):$", re.DOTALL)
+_LABEL_START = re.compile(r"(?:case\b[^:]*(?:::[^:]*)*|default\s*):(?!:)")
 _ACCESS_LABEL = re.compile(r"(?:public|private|protected|signals|\w+ slots)\s*:$")
 _ONLY_DECORATION = re.compile(r"(?:@[\w.]+(?:\(\))?|#!?\[\]|export\s+default)$")
 _GO_HEADER = re.compile(r"\s*(?:\}\s*else\s+)?(?:if|for|switch)\b")
@@ -118,6 +119,11 @@ def opens_block(code: str) -> bool:
 def is_label(frame: Frame) -> bool:
     """Whether the statement in progress in `frame` is a whole label of a switch: `case 1:`."""
     return frame.kind in ("switch", "case") and _LABEL.fullmatch(frame.text.strip()) is not None
+
+
+def begins_with_label(frame: Frame) -> bool:
+    """Whether the statement in progress in `frame` stands behind a label on its line: `case 1: return x`."""
+    return frame.kind == "switch" and _LABEL_START.match(frame.text.lstrip()) is not None
 
 
 START = State()
@@ -260,12 +266,18 @@ class Reader:
             elif group == "line":
                 self._comment(text, match)
             elif group == "regex":
-                before = self.frames[-1].text + text[self._begin : match.start()]
-                at = at if REGEX_MAY_FOLLOW.search(before[-40:]) else match.start() + 1
+                at = at if self._is_regex(text, match.start()) else match.start() + 1
             elif group in ("block", "quote", "raw"):
                 self._open_text(text, match, group)
                 return at
         return len(text)
+
+    def _is_regex(self, text: str, at: int) -> bool:
+        """Whether the slash at `at` begins a regular expression; else it divides."""
+        before = text[max(self._begin, at - 40) : at]
+        if at - self._begin < 40:
+            before = self.frames[-1].text[-40:] + before
+        return REGEX_MAY_FOLLOW.search(before) is not None
 
     def _semicolon(self, text: str, match: re.Match[str]) -> None:
         self._keep(text, match.start())
@@ -315,8 +327,12 @@ class Reader:
         kind: BlockKind = "brackets"
         if opener == "{" and not self.is_by_indent:
             kind = kind_of_header(parent.text, parent.kind, self.language.name)
+        is_body = kind != "brackets" and parent.is_block
         frame = Frame(
-            opener=opener, kind=kind, indent=self.line_indent, header=shortened(parent.text)
+            opener=opener,
+            kind=kind,
+            indent=parent.text_indent if is_body else self.line_indent,
+            header=shortened(parent.text),
         )
         self._push(frame, match.end())
 
@@ -410,6 +426,8 @@ class Reader:
         elif self.is_by_indent and not frame.num_statements and _ONLY_STRING.match(code):
             frame.has_documentation = True
         elif not continues_statement(code):
+            if frame.kind == "switch" and _LABEL_START.match(code):
+                frame.label_statements = frame.num_statements
             frame.num_statements += 1
 
     def _begin_line(self, text: str, begin: int, indent: int = 0) -> int:

@@ -12,7 +12,7 @@ REGEX_MAY_FOLLOW = re.compile(
 )
 """JavaScript: after this a `/` begins a regular expression; elsewhere it divides."""
 
-_REGEX = r"(?P<regex>/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/[a-z]*)"
+_REGEX = r"(?P<regex>/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n]){0,200}\]|[^/\\\[\n]){1,500}/[a-z]*)"
 _CHAR = r"(?P<char>'(?:\\[^\n']{0,9}'|\\''|[^\\'\n]'))"
 _RAW = {"rust": r'(?P<raw>\bb?r(#{0,8})")', "cpp": r'(?P<raw>\b(?:u8|[uUL])?R"([^()\\\s]{0,16})\()'}
 

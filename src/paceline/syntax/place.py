@@ -8,9 +8,18 @@ from collections.abc import Iterator
 import msgspec
 
 from paceline.core.types import Cursor
-from paceline.syntax.frames import Frame, Frames, State, is_label, opens_block, width_of
+from paceline.syntax.frames import (
+    Frame,
+    Frames,
+    State,
+    begins_with_label,
+    is_label,
+    opens_block,
+    width_of,
+)
 from paceline.syntax.headers import BlockKind, continues_statement, kind_of_header
 from paceline.syntax.languages import Language
+from paceline.syntax.place_grammar import Surroundings, by_grammar
 from paceline.syntax.scan import MAX_LAST_LINE_CHARS, state_at
 from paceline.syntax.tree import SyntaxTree
 
@@ -58,7 +67,31 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 def place_at(cursor: Cursor, language: Language, tree: SyntaxTree | None) -> Place:
     """Return what `cursor` stands in. Never raises; a document that does not parse gives best guesses."""
-    return place_by_text(cursor.document.text, cursor.offset, language)
+    place = place_by_text(cursor.document.text, cursor.offset, language)
+    found = by_grammar(tree, cursor.offset) if tree is not None else None
+    if found is None or tree is None or not _is_same(tree, cursor):
+        return place
+    return _corrected(place, found, language)
+
+
+def _is_same(tree: SyntaxTree, cursor: Cursor) -> bool:
+    """Whether the tree is of this document, not of an earlier state of it: a short piece at the cursor tells."""
+    begin = max(cursor.offset - 20, tree.first_offset)
+    here = cursor.document.text[begin : cursor.offset + 20]
+    return tree.text.startswith(here, begin - tree.first_offset)
+
+
+def _corrected(place: Place, found: Surroundings, language: Language) -> Place:
+    """`place` with what the grammar knows better: code that looks like a string, brackets that look like a block."""
+    changes: dict[str, object] = {"is_by_grammar": True, "is_in_comment": found.is_in_comment}
+    if not place.is_in_docstring:
+        changes["is_in_string"] = found.is_in_string
+    if language.block_style == "braces" and not (found.is_in_string or found.is_in_comment):
+        if tuple(kind for kind in place.blocks if kind != "case") != found.blocks:
+            changes["blocks"] = found.blocks
+        if found.blocks[0] == "brackets" != place.blocks[0]:
+            changes |= {"is_empty_block_start": False, "is_statement_start": False}
+    return msgspec.structs.replace(place, **changes)
 
 
 class _Surroundings(msgspec.Struct, frozen=True):
@@ -141,7 +174,7 @@ def _frames_at_cursor(state: State, around: _Surroundings, language: Language) -
     """What is open at the cursor: where blocks are made by indentation, its column closes some or a header opens one."""
     frames, top = [*state.frames], state.frames[-1]
     if language.block_style != "indent":
-        if top.is_block and frames and is_label(top):
+        if top.is_block and (is_label(top) or begins_with_label(top)):
             labelled = {"text": "", "label_statements": top.num_statements}
             frames[-1] = msgspec.structs.replace(top, **labelled)
         return tuple(frames)
@@ -173,7 +206,7 @@ def _blocks(frames: Frames) -> tuple[BlockKind, ...]:
     for frame in reversed(frames):
         if frame.is_string or frame.is_comment:
             continue
-        if frame.kind == "switch" and frame.label_statements >= 0:
+        if frame.kind == "switch" and frame.label_statements >= 0 and kinds[-1:] != ["case"]:
             kinds.append("case")
         if not (frame.kind == "brackets" and kinds and kinds[-1] == "brackets"):
             kinds.append(frame.kind)
