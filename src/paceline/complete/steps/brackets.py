@@ -59,6 +59,15 @@ def open_at_cursor(scene: Scene) -> tuple[str, ...]:
     return tuple(openers)
 
 
+def is_directive(scene: Scene) -> bool:
+    """Does the cursor stand in a line for the preprocessor? What is open there is not known."""
+    if not scene.language.has_directives:
+        return False
+    text, start = scene.cursor.document.text, scene.cursor.offset - len(scene.line_before)
+    above = text[max(start - 3, 0) : start].rstrip("\r\n")
+    return scene.line_before.lstrip().startswith("#") or above.endswith("\\")
+
+
 def read(text: str, language: Language, opened: tuple[str, ...] = ()) -> Reading:
     """Read `text`, which stands where `opened` is open."""
     reader = _Reader(text[:MAX_READ_CHARS], language, opened)
@@ -115,7 +124,7 @@ def cut_unopened_closers(candidate: Candidate, scene: Scene) -> Candidate | Drop
 
     Only in languages whose strings and patterns are known well enough to be sure.
     """
-    if not scene.language.has_grammar or not _has_closer(candidate.text):
+    if not scene.language.has_grammar or not _has_closer(candidate.text) or is_directive(scene):
         return candidate
     wrong = read(candidate.text, scene.language, open_at_cursor(scene)).wrong
     return cut(candidate, wrong[0] if wrong else None, if_empty="unopened_bracket")

@@ -14,7 +14,7 @@ import msgspec
 
 from paceline.complete.lines import indentation
 from paceline.complete.scene import Scene
-from paceline.complete.steps.brackets import open_at_cursor
+from paceline.complete.steps.brackets import is_directive, open_at_cursor
 from paceline.complete.steps.cut import cut_start, with_text
 from paceline.core.types import Candidate, Drop
 from paceline.syntax.scan import LineEnd
@@ -93,7 +93,9 @@ def cut_doubled_space(candidate: Candidate, scene: Scene) -> Candidate | Drop:
     is_line_start = not before.strip()
     if is_line_start and not _is_indented_already(scene):
         return candidate
-    if not is_line_start and body.startswith((*scene.language.line_comments, "=", "\n", "\r")):
+    is_aligned = before[-2:].isspace() or body.startswith(("=", "\n", "\r", "/*"))
+    is_aligned = is_aligned or body.startswith(scene.language.line_comments)
+    if not is_line_start and (is_aligned or is_directive(scene)):
         return candidate
     return cut_start(candidate, len(text) - len(body), if_empty="blank")
 
@@ -192,7 +194,9 @@ class _Mender:
         if not line.strip() or self._is_in_text(index):
             return
         raw = _width(line)
-        if above.opens_block:
+        if self._is_comment(index):
+            self._put(index, self._snapped(raw))
+        elif above.opens_block:
             self._mend_body(index, raw)
         elif self._is_continued(above, line):
             self._put(index, max(raw + self.delta, 0))
@@ -272,11 +276,14 @@ class _Mender:
         self.delta = mended - raw
 
     def _end_above(self, index: int) -> LineEnd:
-        """The end of the nearest line above that is not blank; what is open does not change in blank ones."""
+        """The end of the nearest line above that has code; blank lines and comments change nothing."""
         above = index - 1
-        while above > 0 and self.ends[above].is_blank:
+        while above > 0 and (self.ends[above].is_blank or self._is_comment(above)):
             above -= 1
         return self.ends[above]
+
+    def _is_comment(self, index: int) -> bool:
+        return self.lines[index].lstrip().startswith(self.scene.language.line_comments or ("\0",))
 
     def _put(self, index: int, width: int) -> None:
         self.lines[index] = " " * width + self.lines[index].lstrip(" ")

@@ -10,6 +10,7 @@ from paceline.complete.scene import Scene
 from paceline.complete.steps.brackets import (
     Reading,
     following_text,
+    is_directive,
     num_duplicates,
     open_at_cursor,
     read,
@@ -75,7 +76,9 @@ def _meets(candidate: Candidate, scene: Scene) -> bool:
     """Is the line, with the next ones, as well balanced with the candidate as without it?"""
     language, opened = scene.language, open_at_cursor(scene)
     own = read(candidate.text, language, opened)
-    if own.open == opened or scene.place.is_in_comment or scene.place.is_in_docstring:
+    if own.open == opened or is_directive(scene):
+        return True
+    if scene.place.is_in_comment or scene.place.is_in_docstring:
         return True
     following = following_text(candidate, scene)
     without, with_it = read(following, language, opened), read(following, language, own.open)

@@ -15,6 +15,8 @@ _CLOSES = {"(": ")", "[": "]", "{": "}"}
 _UNFINISHED = re.compile(r"(?:^|\n)[ \t]*(?:@|#\[|(?:try|do|template|export)\b)[^\n]*\s*\Z")
 """A last line that is no statement without the next ones."""
 FLAG = "parses_worse"
+MAX_JUDGED_ERRORS = 10
+"""A document with more is in another dialect than the grammar's, or far from finished: errors say little."""
 MAX_CHECKED_CHARS = 8_000
 """A longer candidate is not checked: no completion is that long."""
 
@@ -29,7 +31,7 @@ def check_parse(candidate: Candidate, scene: Scene) -> Candidate | Drop:
     tree = scene.tree
     if tree is None or not candidate.text.strip() or len(candidate.text) > MAX_CHECKED_CHARS:
         return candidate
-    if not tree.covers(scene.cursor.offset):
+    if not tree.covers(scene.cursor.offset) or tree.num_errors > MAX_JUDGED_ERRORS:
         return candidate
     if _UNFINISHED.search(candidate.text):
         return candidate
@@ -41,7 +43,7 @@ def check_parse(candidate: Candidate, scene: Scene) -> Candidate | Drop:
         return candidate
     if is_before_words:
         return Drop("mid_line")
-    kept = check.longest_fine()
+    kept = "" if tree.num_errors else check.longest_fine()
     if kept:
         return cut(candidate, len(kept))
     is_certain = tree.num_errors == 0 and candidate.finish_reason == "stop"
