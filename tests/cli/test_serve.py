@@ -15,6 +15,7 @@ from paceline.cli import wiring
 from paceline.cli.main import app
 from paceline.cli.serve import parse_adapters
 from paceline.cli.wiring import Served, engine_config
+from paceline.complete.config import CompleteConfig
 from paceline.core.errors import ConfigError
 from paceline.engine.config import EngineConfig
 from paceline.server import run
@@ -24,14 +25,18 @@ runner = CliRunner()
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the command would serve: (model, config, adapters). Nothing is loaded and no signal touched."""
+    """What the command would serve: (model, config, adapters, brain). Nothing is loaded and no signal touched."""
     calls: list[Any] = []
 
     @contextmanager
     def open_app(
-        model: str | None, *, config: EngineConfig, adapters: Mapping[str, Path]
+        model: str | None,
+        *,
+        config: EngineConfig,
+        brain: CompleteConfig,
+        adapters: Mapping[str, Path],
     ) -> Generator[tuple[None, Served]]:
-        calls.append((model, config, dict(adapters)))
+        calls.append((model, config, dict(adapters), brain))
         yield None, Served(("m", *(f"m:{name}" for name in adapters)), "native int8, 1 thread")
 
     monkeypatch.setattr(wiring, "open_app", open_app)
@@ -43,7 +48,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_defaults_are_the_engine_s(opened: list[Any]) -> None:
     result = runner.invoke(app, ["serve", "--port", "0"])
     assert result.exit_code == 0
-    assert opened == [(None, EngineConfig(), {})]
+    assert opened == [(None, EngineConfig(), {}, CompleteConfig())]
     assert result.stdout.startswith("Paceline serves m on http://127.0.0.1:")
     assert "with native int8, 1 thread" in result.stdout
     assert result.stdout.count("\n") == 1
@@ -54,15 +59,32 @@ def test_each_option_arrives(opened: list[Any]) -> None:
     options += ["--adapter", "a=x/y", "--adapter", "b=z=1", "--model", "m"]
     result = runner.invoke(app, ["serve", "--port", "0", *options])
     assert result.exit_code == 0
-    ((model, config, adapters),) = opened
+    ((model, config, adapters, _),) = opened
     assert (model, adapters) == ("m", {"a": Path("x/y"), "b": Path("z=1")})
     assert (config.num_threads, config.kv_cache_bytes, config.executor) == (3, 64 * 2**20, "torch")
     assert not config.speculation.is_enabled
     assert "serves m, m:a, m:b on" in result.stdout
 
 
+def test_the_brain_s_options_arrive(opened: list[Any]) -> None:
+    options = ["--multi-line-threshold", "0.9", "--show-threshold", "0", "--trace-code"]
+    options += ["--ignore", "*.sql", "--ignore", "docs/"]
+    assert runner.invoke(app, ["serve", "--port", "0", *options]).exit_code == 0
+    ((*_, brain),) = opened
+    assert (brain.multi_line_threshold, brain.show_threshold) == (0.9, 0.0)
+    assert (brain.is_code_in_traces, brain.ignored_globs) == (True, ("*.sql", "docs/"))
+
+
 @pytest.mark.parametrize(
-    "option", ["--threads=0", "--kv-cache-mb=0", "--executor=gpu", "--adapter", "--threads=x"]
+    "option",
+    [
+        "--show-threshold=2",
+        "--threads=0",
+        "--kv-cache-mb=0",
+        "--executor=gpu",
+        "--adapter",
+        "--threads=x",
+    ],
 )
 def test_values_out_of_range_are_usage_errors(opened: list[Any], option: str) -> None:
     assert runner.invoke(app, ["serve", "--port", "0", option]).exit_code == 2

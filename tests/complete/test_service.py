@@ -16,7 +16,7 @@ from paceline.complete.ending import certain_end
 from paceline.complete.modes import Mode
 from paceline.complete.service import CompleteRequest, Completion, Service
 from paceline.core.errors import ConfigError, EmptyPromptError, UnknownModelError
-from paceline.core.types import Drop, Snippet
+from paceline.core.types import Cursor, Document, Drop, Snippet
 from paceline.generate.types import (
     FinishReason,
     GenerateParams,
@@ -47,9 +47,7 @@ def test_stops_the_stream_as_soon_as_the_line_is_over() -> None:
 
 def test_reads_on_past_the_break_that_finishes_the_line() -> None:
     generator = FakeGenerator(["\n", "    ", "return x", "\n", "never"])
-    completion = complete(
-        generator, CompleteRequest(cursor=at("def f(x):|"), mode="single_line")
-    )
+    completion = complete(generator, CompleteRequest(cursor=at("def f(x):|"), mode="single_line"))
     assert completion.text == "\n    return x"
     assert completion.num_tokens == 4
 
@@ -189,7 +187,17 @@ def test_warming_snippets_needs_no_text_and_warming_nothing_no_work() -> None:
     snippet = Snippet(path="b.py", text="x = 1")
     warm(generator, CompleteRequest(cursor=at("|"), snippets=(snippet,)))
     (call,) = generator.calls
-    assert call.parts.snippets == (snippet,)
+    assert call.parts.snippets == (replace(snippet, origin="client"),)
+
+
+def test_what_is_off_limits_is_not_warmed_either() -> None:
+    generator = FakeGenerator()
+    secret = Snippet(path=".env", text="KEY=1")
+    nothing = warm(generator, CompleteRequest(cursor=at("|"), snippets=(secret,)))
+    assert (nothing.num_tokens, generator.calls) == (0, [])
+    document = Document(path="id_rsa", text="KEY")
+    warm(generator, CompleteRequest(cursor=Cursor(document=document, offset=3)))
+    assert generator.calls == []
 
 
 def test_times_come_from_the_clock() -> None:

@@ -66,7 +66,9 @@ def complete(
     cursor = cursor_at(place)
     from paceline.cli.wiring import complete_once
 
-    completion = asyncio.run(complete_once(cursor, model=model, mode=mode, trigger=trigger, max_tokens=max_tokens))
+    completion = asyncio.run(
+        complete_once(cursor, model=model, mode=mode, trigger=trigger, max_tokens=max_tokens)
+    )
     if is_json:
         import msgspec
 

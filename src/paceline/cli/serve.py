@@ -57,6 +57,38 @@ NoSpeculationOption = Annotated[
     bool,
     typer.Option("--no-speculation", help="Never draft tokens ahead; for measurements."),
 ]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        "--multi-line-threshold",
+        min=0,
+        max=1,
+        help="Higher offers single lines more often, 1 always; else 0.7.",
+    ),
+]
+ShowOption = Annotated[
+    float | None,
+    typer.Option(
+        "--show-threshold",
+        min=0,
+        max=1,
+        help="Nothing is shown that is less likely to be kept; 0 shows all; else as the gate was tuned.",
+    ),
+]
+IgnoreOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore",
+        metavar="GLOB",
+        help="Files neither completed nor read, as in .gitignore; may be given several times.",
+    ),
+]
+TraceCodeOption = Annotated[
+    bool,
+    typer.Option(
+        "--trace-code", help="Traces (`paceline why`) may hold code and paths; in memory only."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -73,6 +105,10 @@ def serve(
     executor: ExecutorOption = "auto",
     adapter: AdapterOption = None,
     is_speculation_off: NoSpeculationOption = False,
+    multi_line_threshold: ThresholdOption = None,
+    show_threshold: ShowOption = None,
+    ignore: IgnoreOption = None,
+    has_code_in_traces: TraceCodeOption = False,
 ) -> None:
     """Complete code for your editors, and in the browser, until Ctrl+C.
 
@@ -93,6 +129,7 @@ def serve(
     listener = bind(host, port)
     with listener:
         from paceline.cli.wiring import engine_config, open_app
+        from paceline.complete.config import CompleteConfig
 
         config = engine_config(
             num_threads=threads,
@@ -100,7 +137,18 @@ def serve(
             executor=executor,
             is_speculating=not is_speculation_off,
         )
-        with open_app(model, config=config, adapters=adapters) as (app, served):
+        default = CompleteConfig()
+        brain = CompleteConfig(
+            multi_line_threshold=(
+                default.multi_line_threshold
+                if multi_line_threshold is None
+                else multi_line_threshold
+            ),
+            show_threshold=show_threshold,
+            ignored_globs=tuple(ignore or ()),
+            is_code_in_traces=has_code_in_traces,
+        )
+        with open_app(model, config=config, brain=brain, adapters=adapters) as (app, served):
             name = f"[{host}]" if ":" in host else host
             _print_panel(f"http://{name}:{listener.getsockname()[1]}", served)
             serve_app(app, listener)

@@ -15,6 +15,7 @@ from paceline.engine.config import EngineConfig, ExecutorName
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from paceline.complete.config import CompleteConfig
     from paceline.complete.modes import Mode, Trigger
     from paceline.complete.service import Completion
     from paceline.core.progress import Progress
@@ -100,6 +101,7 @@ def open_app(
     name_or_path: str | None,
     *,
     config: EngineConfig | None = None,
+    brain: CompleteConfig | None = None,
     adapters: Mapping[str, Path] = NO_ADAPTERS,
 ) -> Generator[tuple[FastAPI, Served]]:
     """Load a model and yield the HTTP app that serves it. Raises as `open_generator`."""
@@ -111,7 +113,7 @@ def open_app(
             tuple(info.model_id for info in generator.models),
             str(getattr(generator, "device_line", "")),
         )
-        yield create_app(generator, Service(generator)), served
+        yield create_app(generator, Service(generator, brain)), served
 
 
 async def complete_once(

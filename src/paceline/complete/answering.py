@@ -22,14 +22,20 @@ from paceline.complete.modes import MODES, Mode
 from paceline.complete.postprocess import postprocess
 from paceline.complete.prefetch import after_accept
 from paceline.complete.project import ProjectIndex
-from paceline.complete.request import Alternative, Attributed, Completion, Source
+from paceline.complete.request import (
+    Alternative,
+    Attributed,
+    CompleteRequest,
+    Completion,
+    Source,
+)
 from paceline.complete.scene import Scene
 from paceline.complete.session import Last
-from paceline.complete.skip import reason_to_decline, reason_to_skip
+from paceline.complete.skip import OFF_LIMITS, reason_to_decline, reason_to_skip
 from paceline.complete.splitter import pieces
 from paceline.complete.steps.types import Judged
 from paceline.complete.trace import CandidateNote, SnippetNote
-from paceline.core.types import Candidate, Cursor, Drop
+from paceline.core.types import Candidate, Cursor, Drop, Snippet
 from paceline.generate.types import GenerateParams, ModelInfo, PromptParts, TextGenerator
 from paceline.hygiene.paths import PathRules
 from paceline.prompt.context.choose import ContextChooser
@@ -156,6 +162,16 @@ class Answering:
             source=source,
             reasons=ask.trace.reasons,
         )
+
+    def warm_snippets(self, request: CompleteRequest) -> tuple[Snippet, ...] | None:
+        """What the prompt of `request` would hold beside its text; None if its file is off limits."""
+        root = request.context.workspace_root
+        path = request.cursor.document.path
+        if path and self._rules.reason_against(path, root) in OFF_LIMITS:
+            return None
+        own = (*request.snippets, *request.context.client_snippets)
+        context = replace(request.context, client_snippets=own)
+        return self._chooser.choose(request.cursor, context).snippets
 
     def keep_leftovers(self, last: Last, scene_at: Callable[[Cursor], Scene]) -> bool:
         """What the model wrote beyond a completion is judged and kept for after it is accepted.

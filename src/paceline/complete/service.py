@@ -116,7 +116,8 @@ class Service:
         """Compute the prompt of `request` and keep nothing but the cache; the completion is empty.
 
         It supersedes nothing, and runs in the batch lane: nobody who types waits for it. A document
-        without text, but with snippets, warms these. Nothing at all is answered without work.
+        without text, but with snippets, warms these. Nothing at all, or a file that is off limits, is
+        answered without work.
 
         Raises: as `complete`, but not EmptyPromptError.
         """
@@ -124,10 +125,11 @@ class Service:
         progress = Progress(finish_reason="length")
         model = self._answering.model(request.model_id)
         mode = request.mode or "single_line"
-        if request.cursor.document.text or request.snippets:
+        snippets = self._answering.warm_snippets(request)
+        if snippets is not None and (request.cursor.document.text or snippets):
             params = params_of(request, self.config, mode, model.context_tokens)
             params = replace(params, max_tokens=1, stop=(), session=None, lane="batch")
-            parts = parts_of(request, self.config, request.snippets)
+            parts = parts_of(request, self.config, snippets)
             if not parts.prefix and not parts.suffix:
                 parts = replace(parts, prefix="\n")
             progress = await generate(

@@ -15,6 +15,8 @@ from paceline.core.types import Cursor
 from paceline.hygiene.paths import PathRules
 
 BINARY_WINDOW_CHARS = 2_048
+OFF_LIMITS = frozenset({"secret_file", "ignored_glob", "git_ignored", "binary"})
+"""Reasons against a path for which its text never reaches a model."""
 
 
 def reason_to_decline(
@@ -33,7 +35,7 @@ def reason_to_decline(
     document = scene.cursor.document
     if document.path:
         reason = rules.reason_against(document.path, workspace_root)
-        if reason in ("secret_file", "ignored_glob", "git_ignored", "binary"):
+        if reason in OFF_LIMITS:
             return reason
     if _has_nul_near(scene.cursor):
         return "binary"

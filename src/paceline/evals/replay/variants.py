@@ -59,3 +59,24 @@ def without(base: Variant) -> list[Variant]:
         replace(base.config, disabled_steps=plain_config().disabled_steps),
     )
     return [*parts, everything, *steps]
+
+
+SINGLE_LINE_CAPS = (4, 8, 12, 16, 24, 32, 48, 64)
+SEVERAL_LINES_CAPS = (24, 48, 96, 160, 256)
+
+
+def capped(base: Variant) -> list[Variant]:
+    """The whole brain with other limits on length: first of single lines, then of several."""
+    config = base.config
+    lines = [
+        Variant(f"single line, {cap} tokens", replace(config, single_line_max_tokens=cap))
+        for cap in SINGLE_LINE_CAPS
+    ]
+    blocks = [
+        Variant(
+            f"several lines, {cap} tokens",
+            replace(config, block_body_max_tokens=cap, multi_line_max_tokens=cap),
+        )
+        for cap in SEVERAL_LINES_CAPS
+    ]
+    return [*lines, *blocks]

@@ -52,6 +52,7 @@ STOP_TYPES: dict[FinishReason, str] = {
 """llama.cpp's words; `none` is its word for an answer that did not come to an end."""
 
 
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 MAX_STOP_STRINGS = 32
 MAX_EXTRAS = 512
 """llama.vim keeps 16 chunks, and 64 at most."""
@@ -97,6 +98,13 @@ class InfillRequest(BaseModel):
         description="Ours: how much to complete; absent: decided from the code and the typing.",
     )
     trigger: Trigger = Field("automatic", description="Ours: a key was pressed, or the user asked.")
+    multi_line_threshold: Share | None = Field(
+        None, description="Ours: 0 to 1; higher offers single lines more often, 1 always."
+    )
+    show_threshold: Share | None = Field(
+        None,
+        description="Ours: 0 to 1; nothing is shown that is less likely to be kept than this.",
+    )
     filename: NameText | None = Field(
         None, description="Ours: path of the file; its language is read from its ending."
     )
@@ -205,6 +213,8 @@ def to_request(body: InfillRequest) -> CompleteRequest:
         cursor=Cursor(document=document, offset=len(prefix)),
         trigger=body.trigger,
         mode=body.mode,
+        multi_line_threshold=body.multi_line_threshold,
+        show_threshold=body.show_threshold,
         snippets=tuple(
             Snippet(path=extra.filename, text=extra.text)
             for extra in body.input_extra
