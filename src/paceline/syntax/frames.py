@@ -199,6 +199,14 @@ class Reader:
             return frame.kind in ("switch", "case")
         return frame is self._opened and not code and not frame.num_statements
 
+    def header_kind(self) -> BlockKind:
+        """The kind of the block whose header was read last (`is_header_complete`)."""
+        frame = self.innermost()
+        if not self.is_by_indent:
+            return "case" if frame.text.strip() else frame.kind
+        kind = kind_of_header(frame.text.strip().removesuffix(":"))
+        return "other" if kind == "brackets" else kind
+
     def is_statement_complete(self) -> bool:
         """Whether a statement may end here: nothing is open on it and it is not plainly unfinished."""
         frame = self.innermost()

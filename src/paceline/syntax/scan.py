@@ -43,7 +43,7 @@ class LineEnd(msgspec.Struct, frozen=True, kw_only=True):
     opens_block: bool
     """What ends here is a block's header: `if x:`, `while (y) {`."""
     block_kind: BlockKind
-    """Of the innermost block open here, one that opened on this line included."""
+    """Of the innermost block open here, one whose header ends here included."""
     depth: int
     """Brackets and braces open here less those open at the cursor. In Python a block is not a bracket."""
     lowest_depth: int
@@ -106,14 +106,15 @@ def _line_end(
 ) -> LineEnd:
     frame = reader.frames[-1]
     block = next(frame for frame in reversed(reader.frames) if frame.is_block)
+    opens_block = not is_blank and reader.is_header_complete()
     return LineEnd(
         offset=offset,
         is_last=is_last,
         indent=reader.line_indent,
         is_blank=is_blank,
         is_complete=not is_blank and reader.is_statement_complete(),
-        opens_block=not is_blank and reader.is_header_complete(),
-        block_kind=block.kind,
+        opens_block=opens_block,
+        block_kind=reader.header_kind() if opens_block else block.kind,
         depth=reader.depth - at_cursor,
         lowest_depth=reader.lowest_depth - at_cursor,
         num_unmatched=reader.num_unmatched,

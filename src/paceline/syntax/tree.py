@@ -115,6 +115,7 @@ def _reparsed(old: SyntaxTree, window: Window, text: str) -> SyntaxTree:
     start = common_prefix(before, after)
     end = common_suffix(before, after, min(len(before), len(after)) - start)
     end = max(end - _num_to_next_token(before, len(before) - end), 0)
+    start -= _num_to_last_token(before, start)
     row = before.count(b"\n", 0, start)
     start_point = tree_sitter.Point(row, start - (before.rfind(b"\n", 0, start) + 1))
     edited.edit(
@@ -135,10 +136,19 @@ def _num_to_next_token(data: bytes, at: int) -> int:
     An edit is said to reach so far, because of a weakness of tree-sitter where a scanner of its own makes tokens
     without width (python's line ends and dedents): an edit just before them makes it give up all that follows, up
     to the rest of the file, since that begins at the same byte in another scanner state. Where the edit reaches into
-    what follows, that is taken apart and reused piece by piece.
+    what follows, and back into what stands before (`_num_to_last_token`), what follows begins behind the edit for
+    tree-sitter, and is taken apart and reused piece by piece.
     """
     match = _SPACE_AND_ONE.match(data, at)
     return match.end() - at if match else 0
+
+
+def _num_to_last_token(data: bytes, at: int) -> int:
+    """Bytes from `at` back over white space and into what stands before it."""
+    begin = at
+    while begin > 0 and data[begin - 1] in b" \t\r\n\f":
+        begin -= 1
+    return at - max(begin - 1, 0)
 
 
 def _point(data: bytes, start: int, row: int, end: int) -> tree_sitter.Point:
