@@ -11,9 +11,10 @@ from functools import lru_cache
 
 import msgspec
 
-from paceline.syntax.frames import START, Reader, State
+from paceline.syntax.frames import START, State
 from paceline.syntax.headers import BlockKind
 from paceline.syntax.languages import Language
+from paceline.syntax.reader import Reader
 
 MAX_BEFORE_CHARS = 262_144
 """Of the text before a place so much is read at most; it begins anew at each half of it."""
