@@ -42,7 +42,7 @@ class OffsetMap:
     def _known_steps(self) -> list[int]:
         if self._steps is None:
             steps, total = [0], 0
-            for begin in range(0, len(self.text), STEP_CHARS):
+            for begin in range(0, len(self.text) - STEP_CHARS + 1, STEP_CHARS):
                 total += _num_bytes(self.text[begin : begin + STEP_CHARS])
                 steps.append(total)
             self._steps = steps
