@@ -102,34 +102,43 @@ class Driver:
         """Type it to its end; the brain is asked in `windows`, or always."""
         previous_at_ms = 0.0
         skip_to: tuple[int, int] | None = None
+        num_covered = (
+            0  # with what was spared, so that every variant covers the same part of the trace
+        )
         for index, moment in enumerate(moments(trace)):
             gap_ms = moment.keystroke.at_ms - previous_at_ms
             previous_at_ms = moment.keystroke.at_ms
-            if skip_to is not None and _is_before(moment, skip_to):
-                continue
-            if windows is not None and self.tally.num_moments >= windows.max_keys:
+            if windows is not None and num_covered >= windows.max_keys:
                 return
+            if skip_to is not None and _is_before(moment, skip_to):
+                if self._is_asked_about(index, moment, windows):
+                    num_covered += 1
+                    self.tally.num_spared += 1
+                    self.tally.num_chances += moment.is_opportunity
+                continue
             skip_to = None
             self._now_ms += gap_ms
             self._clock.skip(gap_ms)
             if moment.keystroke.kind in ("jump", "paste", "delete"):
                 self._screen = None
                 continue
-            if windows is not None and not self._is_asked_about(index, moment, windows):
+            if not moment.cursor.document.text or not self._is_asked_about(index, moment, windows):
                 self._screen = None
                 continue
+            num_covered += 1
+            self.tally.num_chances += moment.is_opportunity
             next_gap_ms = None if moment.next_at_ms is None else moment.next_at_ms - previous_at_ms
             num_kept = await self._press(moment, next_gap_ms)
             if num_kept:
                 skip_to = (moment.edit_index, moment.num_typed + num_kept)
 
-    def _is_asked_about(self, index: int, moment: Moment, windows: Windows) -> bool:
-        if not windows.is_sliced_only:
-            return windows.has(index)
-        is_start = moment.keystroke.kind == "newline" and moment.is_opportunity
-        if is_start and self._is_sliced is not None and self._is_sliced(moment.cursor):
-            self._sliced_until = index + windows.num_on
-        return index < self._sliced_until
+    def _is_asked_about(self, index: int, moment: Moment, windows: Windows | None) -> bool:
+        if windows is not None and windows.is_sliced_only:
+            is_start = moment.keystroke.kind == "newline" and moment.is_opportunity
+            if is_start and self._is_sliced is not None and self._is_sliced(moment.cursor):
+                self._sliced_until = index + windows.num_on
+            return index < self._sliced_until
+        return windows is None or windows.has(index)
 
     async def _press(self, moment: Moment, next_gap_ms: float | None) -> int:
         """One key; returns how many characters of the truth the user took instead of typing them."""
@@ -156,6 +165,7 @@ class Driver:
         tallies = [self.tally]
         if moment.is_opportunity and self._is_sliced is not None and self._is_sliced(moment.cursor):
             tallies.append(self.slice)
+            self.slice.num_chances += 1
         for tally in tallies:
             count_answer(tally, moment, completion, trace)
         shown_at_ms = pressed_ms + completion.latency_ms

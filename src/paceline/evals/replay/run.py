@@ -44,6 +44,9 @@ class Outcome(NamedTuple):
     """After a comment or docstring that says what the body is to do."""
     by_project: dict[str, Tally]
     rows: list[GateRow]
+    by_trace: list[Tally]
+    """Counts alone, in the order of the traces."""
+    slice_by_trace: list[Tally]
 
 
 class Replayer:
@@ -56,14 +59,21 @@ class Replayer:
         *,
         gate: Gate | None = None,
         windows: Windows | None = None,
+        clock: ReplayClock | None = None,
     ) -> None:
-        self._clock = ReplayClock()
+        """
+        Args:
+            user: may be set to another one between two runs, as may `windows`.
+            gate: None loads the shipped weights.
+            windows: None asks about every key.
+        """
+        self._clock = clock or ReplayClock()
         self.memo = MemoGenerator(generator, self._clock)
-        self.user, self._gate, self._windows = user, gate, windows
+        self.user, self.windows, self._gate = user, windows, gate
 
     def run(self, variant: Variant, traces: Sequence[ReplayTrace], progress: Progress) -> Outcome:
         """Type all `traces` through `variant`."""
-        outcome = Outcome(variant.name, Tally(), Tally(), {}, [])
+        outcome = Outcome(variant.name, Tally(), Tally(), {}, [], [], [])
         with (
             progress.task(variant.name, total=len(traces), unit="traces") as task,
             asyncio.Runner() as runner,
@@ -74,7 +84,9 @@ class Replayer:
                 outcome.slice.add(driver.slice)
                 outcome.by_project.setdefault(item.project, Tally()).add(driver.tally)
                 outcome.rows.extend(driver.rows)
-                task.advance(1, note=f"{outcome.total.num_opportunities} opportunities")
+                outcome.by_trace.append(driver.tally.counts())
+                outcome.slice_by_trace.append(driver.slice.counts())
+                task.advance(1, note=f"{outcome.total.num_chances} opportunities")
         return outcome
 
     async def _type(self, variant: Variant, item: ReplayTrace, session_id: str) -> Driver:
@@ -103,10 +115,10 @@ class Replayer:
 
     def _windows_of(self, session_id: str) -> Windows | None:
         """The windows, each trace with its own phase: the same for every variant."""
-        if self._windows is None:
+        if self.windows is None:
             return None
-        period = self._windows.num_on + self._windows.num_off
-        return self._windows._replace(phase=random.Random(session_id).randrange(period))
+        period = self.windows.num_on + self.windows.num_off
+        return self.windows._replace(phase=random.Random(session_id).randrange(period))
 
 
 def documented_bodies() -> Callable[[Cursor], bool]:

@@ -6,6 +6,7 @@ from collections import Counter
 from statistics import quantiles
 
 import msgspec
+from msgspec.structs import replace
 
 
 class Tally(msgspec.Struct, kw_only=True):
@@ -15,6 +16,10 @@ class Tally(msgspec.Struct, kw_only=True):
     """Keystrokes after which the brain was asked for a completion."""
     num_opportunities: int = 0
     """Of these, where the user went on to type something."""
+    num_chances: int = 0
+    """The same, with those that were spared: of one trace, the same for every variant."""
+    num_spared: int = 0
+    """Keystrokes that were not needed, since what they type had been accepted."""
     num_asked: int = 0
     """Of these, where the generator had to work."""
     num_prefetched: int = 0
@@ -47,6 +52,10 @@ class Tally(msgspec.Struct, kw_only=True):
     own_ms: list[float] = []
     spans_ms: dict[str, list[float]] = {}
 
+    def counts(self) -> Tally:
+        """The same without what was timed: light enough to be kept for each trace."""
+        return replace(self, latencies_ms=[], own_ms=[], spans_ms={})
+
     def add(self, other: Tally) -> None:
         """Count `other`'s as well."""
         for name in self.__struct_fields__:
@@ -61,11 +70,14 @@ class Tally(msgspec.Struct, kw_only=True):
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What a tally says. None where there is nothing to divide by."""
 
+    num_chances: int
     num_opportunities: int
     num_shown: int
     num_seen: int
     kept_chars_per_opportunity: float | None
-    """Characters that did not have to be typed, by chance to offer any."""
+    """Characters that did not have to be typed, by chance to offer any, as are all that follow so."""
+    spared_share: float | None
+    """Of all keystrokes: those that accepted text made needless."""
     kept_share: float | None
     """Of the shown characters."""
     accepted_share: float | None
@@ -85,12 +97,14 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 def figures_of(tally: Tally) -> Figures:
     """Divide."""
-    num = tally.num_opportunities
+    num = tally.num_chances
     return Figures(
-        num_opportunities=num,
+        num_chances=num,
+        num_opportunities=tally.num_opportunities,
         num_shown=tally.num_shown,
         num_seen=tally.num_seen,
         kept_chars_per_opportunity=_ratio(tally.num_kept_chars, num),
+        spared_share=_ratio(tally.num_spared, tally.num_spared + tally.num_moments),
         kept_share=_ratio(tally.num_kept_chars, tally.num_shown_chars),
         accepted_share=_ratio(tally.num_accepted + tally.num_partly_accepted, tally.num_seen),
         flickers_per_100_keys=_ratio(100 * tally.num_flickers, tally.num_moments),
