@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from paceline.syntax.headers import BlockKind, kind_of_header
+from paceline.syntax.headers import BlockKind, opens_by_words
 
 TAB_WIDTH = 8
 OPENERS = ("(", "[", "{", "${")
@@ -72,9 +72,7 @@ class State(msgspec.Struct, frozen=True, eq=False):
 
 def opens_block(code: str) -> bool:
     """Whether a line of a language with blocks by indentation opens one: python, ruby, lua, shell."""
-    return (
-        kind_of_header(code) not in ("brackets", "other") or _OPENING_END.search(code) is not None
-    )
+    return opens_by_words(code) or _OPENING_END.search(code) is not None
 
 
 def is_label(frame: Frame) -> bool:

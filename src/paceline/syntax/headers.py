@@ -16,7 +16,7 @@ MAX_HEADER_CHARS = 300
 _DECORATION = re.compile(
     r"^(?:\s*(?:@(?!interface\b)[\w.]+(?:\(\))?|#!?\[\]|\[\]|export|default|public|private|protected|internal"
     r"|static|final|abstract|async|pub(?:\(\))?|inline|virtual|constexpr|extern(?!\s*\")|override|open|sealed|data"
-    r"|partial|readonly|declare|unsafe|template\s*<[^{;]*>|'?\w+'?:(?=\s*(?:for|while|loop)\b))(?=\W|$))+\s*"
+    r"|partial|readonly|local|declare|unsafe|template\s*<[^{;]*>|'?\w+'?:(?=\s*(?:for|while|loop)\b))(?=\W|$))+\s*"
 )
 _KEYWORDS: tuple[tuple[BlockKind, re.Pattern[str]], ...] = (
     ("if", re.compile(r"^[})\s]*(?:else\s*if|elif|elsif|elseif|if|unless|guard)\b")),
@@ -44,6 +44,7 @@ _TYPE_ALIAS = re.compile(r"type\s+\w[^=]*=$")
 _NAMES_LIST = re.compile(
     r"(?:import|export)\b(?:\s+type)?(?:\s+\w+\s*,)?$|^(?:export\s+)?(?:const|let|var)$|<$"
 )
+_CLOSED_LINE = re.compile(r"\b(?:end|fi|done|esac)\s*;?$")
 _CLASS_WORD = re.compile(r"\b(?:class|object|struct|interface)\b")
 _OPEN_END = re.compile(r"(?:[=(,\[?|+<]|\)\s*:)$")
 """Whatever begins a header: what opens after this is part of a value or a type."""
@@ -85,6 +86,17 @@ def kind_of_header(header: str, parent: BlockKind = "module", language: str = ""
             if pattern.search(bare):
                 return _unless_value(kind, bare, parent, language)
     return _kind_of_value(header, parent, language)
+
+
+def opens_by_words(header: str) -> bool:
+    """Whether a line opens a block by its first words or as a function without a name: for `end` languages."""
+    header = header.strip()
+    if _CLOSED_LINE.search(header):
+        return False
+    bare = header[match.end() :] if (match := _DECORATION.match(header)) else header
+    return any(pattern.search(bare) for _, pattern in _KEYWORDS) or bool(
+        _FUNCTION_END.search(header)
+    )
 
 
 def _kind_of_value(header: str, parent: BlockKind, language: str) -> BlockKind:

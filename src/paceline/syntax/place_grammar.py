@@ -1,4 +1,4 @@
-"""What encloses a place by the grammar, where the code around it parses; place.py asks it to confirm or correct."""
+"""What encloses a place by the grammar, where the file parses; place.py asks it to confirm or correct."""
 
 from __future__ import annotations
 
@@ -79,20 +79,19 @@ class Surroundings(msgspec.Struct, frozen=True):
 
 
 def by_grammar(tree: SyntaxTree, offset: int) -> Surroundings | None:
-    """What encloses `offset`; None where the code around it does not parse or the tree does not begin with the file."""
-    if not tree.covers(offset) or tree.first_offset > 0:
+    """What encloses `offset`; None if the file has errors, or the tree is of a part of it.
+
+    A repaired tree is not trusted: where a brace is missing, the repair puts it anywhere.
+    """
+    if not tree.covers(offset) or tree.first_offset > 0 or tree.root.has_error:
         return None
     byte = tree.byte_offset_of(offset)
     kinds: list[BlockKind] = []
-    text_kind, is_in_body = "", False
+    text_kind = ""
     node = tree.root.descendant_for_byte_range(max(byte - 1, 0), byte)
     for _ in range(MAX_DEPTH):
         if node is None:
             return Surroundings((*kinds, "module"), text_kind == "string", text_kind == "comment")
-        is_broken = node.has_error and (not is_in_body or _is_near(node, byte))
-        if node.is_error or (is_broken and node.parent is not None):
-            return None
-        is_in_body = is_in_body or node.type in _BODIES
         if node.start_byte < byte < node.end_byte:
             text_kind = text_kind or _text_kind(node)
             kind = _kind(node, byte)
@@ -124,18 +123,6 @@ def _first_children(node: tree_sitter.Node) -> list[tree_sitter.Node]:
         found.append(walk.node)
         is_there = walk.goto_next_sibling()
     return found
-
-
-def _is_near(node: tree_sitter.Node, byte: int) -> bool:
-    """Whether a child of `node` next to or around `byte` is broken."""
-    child = node.first_child_for_byte(max(byte - 1, 0))
-    for _ in range(MAX_CHILDREN):
-        if child is None or child.start_byte > byte + 1:
-            return False
-        if child.is_error or child.is_missing:
-            return True
-        child = child.next_sibling
-    return False
 
 
 def _is_in_parentheses(node: tree_sitter.Node, byte: int) -> bool:

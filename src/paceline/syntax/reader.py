@@ -35,6 +35,9 @@ from paceline.syntax.lexemes import (
     string_pattern,
 )
 
+MAX_FRAMES = 300
+"""Of deeper nesting the outermost is forgotten: such a text is data, or broken."""
+
 _UNFINISHED_END = re.compile(
     r"(?:[,.(\[{=:?|&^~%*/<\\!]|(?<!\+)\+|(?<!-)-|=>|->|\b(?:and|or|not|in|is))$"
 )
@@ -324,7 +327,7 @@ class Reader:
     def _ends_at_newline(self, code: str, following: str) -> bool:
         """Whether a line end ends the statement `code`, given what begins the next line."""
         if self.language.ends_statement_at_newline or self.is_by_indent:
-            is_open = _UNFINISHED_END.search(code) and not (
+            is_open = _UNFINISHED_END.search(code[-12:]) and not (
                 self.is_by_indent and code.endswith(".")
             )
             return not is_open and not _continues(following, self.is_by_indent)
@@ -337,7 +340,8 @@ class Reader:
         frame.label_statements = frame.num_statements
 
     def _end_indented_line(self, code: str) -> None:
-        if self.language.name == "python" and not code.endswith(":"):
+        is_python = self.language.name == "python"
+        if not self.language.is_code or (is_python and not code.endswith(":")):
             self._end_statement()
             return
         frame = self.frames[-1]
@@ -460,6 +464,9 @@ class Reader:
         self._begin = end
 
     def _push(self, frame: Frame, begin: int) -> None:
+        if len(self.frames) > MAX_FRAMES:
+            del self.frames[1]
+            self._num_shared = max(self._num_shared - 1, 0)
         self.frames.append(frame)
         self._begin = begin
         if frame.opener in OPENERS:

@@ -16,7 +16,7 @@ from paceline.syntax.headers import BlockKind
 from paceline.syntax.languages import Language
 from paceline.syntax.reader import Reader
 
-MAX_BEFORE_CHARS = 262_144
+MAX_BEFORE_CHARS = 131_072
 """Of the text before a place so much is read at most; it begins anew at each half of it."""
 CHUNK_CHARS = 2_048
 """Text before a place is read in pieces of whole lines, and what is open after each is remembered."""
