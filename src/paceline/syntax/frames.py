@@ -68,6 +68,8 @@ class State(msgspec.Struct, frozen=True, eq=False):
     """Of the last line that began."""
     is_line_start: bool = True
     """Nothing but white space since the last line end (or since the beginning)."""
+    is_directive: bool = False
+    """In a line for the preprocessor that goes on over its end."""
 
 
 def opens_block(code: str) -> bool:

@@ -71,6 +71,7 @@ class Reader:
         self._num_shared = len(self.frames)
         """Frames at the bottom that still belong to `state`; they are copied before they are changed."""
         self.line_indent, self.is_line_start = state.line_indent, state.is_line_start
+        self.is_directive = state.is_directive
         self.is_by_indent = language.block_style == "indent"
         self.depth = self.lowest_depth = sum(frame.opener in OPENERS for frame in self.frames)
         """Open brackets and braces; the fewest since the beginning."""
@@ -87,7 +88,7 @@ class Reader:
     def state(self) -> State:
         """What is open now."""
         self._num_shared = len(self.frames)
-        return State(tuple(self.frames), self.line_indent, self.is_line_start)
+        return State(tuple(self.frames), self.line_indent, self.is_line_start, self.is_directive)
 
     @property
     def top(self) -> Frame:
@@ -100,7 +101,9 @@ class Reader:
     def read(self, text: str) -> None:
         """Read `text`, on from where it is."""
         self._begin, at = 0, 0
-        if self.is_line_start:
+        if self.is_directive:
+            at = self._begin = self._end_of_directive(text, 0)
+        elif self.is_line_start:
             at = self._begin_line(text, 0, self.line_indent)
         while at < len(text):
             frame = self.frames[-1]
@@ -141,7 +144,7 @@ class Reader:
     def is_statement_complete(self) -> bool:
         """Whether a statement may end here: nothing is open on it and it is not plainly unfinished."""
         frame = self.innermost()
-        if not frame.is_block or self.is_header_complete():
+        if not frame.is_block or self.is_directive or self.is_header_complete():
             return False
         code = frame.text.strip()
         if not code:
@@ -443,16 +446,19 @@ class Reader:
 
     def _directive(self, text: str, at: int) -> int:
         """Skip a line for the preprocessor, with those it goes on over."""
-        end = at
-        while (end := text.find("\n", end)) >= 0 and text[end - 1] == "\\":
-            end += 1
-        end = len(text) if end < 0 else end
+        self._keep(text, at)
+        self._begin = self._end_of_directive(text, at)
         frame = self.frames[-1]
         if frame.is_block and not frame.text.strip():
             self.top.num_statements += 1
-            self.top.text = ""
-            self._begin = end
-        return end
+        return self._begin
+
+    def _end_of_directive(self, text: str, at: int) -> int:
+        end = at
+        while (end := text.find("\n", end)) >= 0 and text[end - 1 : end] == "\\":
+            end += 1
+        self.is_directive = end < 0 and text.removesuffix("\n").endswith("\\")
+        return len(text) if end < 0 else end
 
     # --- frames
 
