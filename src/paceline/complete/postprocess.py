@@ -14,6 +14,8 @@ candidate; what stands before the cursor is never touched. Steps run again until
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from paceline.complete.scene import Scene
 from paceline.complete.steps.brackets import cut_duplicate_closers, cut_unopened_closers
 from paceline.complete.steps.broken import (
@@ -26,7 +28,8 @@ from paceline.complete.steps.broken import (
 from paceline.complete.steps.ends import end_at_whole_statement, end_by_mode
 from paceline.complete.steps.following import cut_repeated_line, drop_near_following
 from paceline.complete.steps.grounded import flag_ungrounded
-from paceline.complete.steps.indent import cut_doubled_space, mend_indent, mend_tabs
+from paceline.complete.steps.indent import mend_indent
+from paceline.complete.steps.indent_style import cut_doubled_space, mend_tabs
 from paceline.complete.steps.midline import cover_closers, meet_rest
 from paceline.complete.steps.parse import check_parse
 from paceline.complete.steps.rejected import drop_rejected
@@ -44,6 +47,9 @@ from paceline.core.types import Candidate, Drop
 
 MAX_ROUNDS = 8
 """Each round but the last shortens or mends the text; two or three are usual."""
+
+MAX_CANDIDATE_CHARS = 16_000
+"""More than that is not read; what is read counts as text that ran out of tokens."""
 
 STEPS: tuple[Step, ...] = (
     mend_line_ends,
@@ -87,6 +93,9 @@ def postprocess(
         disabled: names of steps to leave out, to learn what each is worth.
     """
     trail: list[StepNote] = []
+    if len(candidate.text) > MAX_CANDIDATE_CHARS:
+        text = candidate.text[:MAX_CANDIDATE_CHARS]
+        candidate = replace(candidate, text=text, finish_reason="length")
     seen: dict[str, tuple[str, int, str]] = {}
     for _ in range(MAX_ROUNDS):
         before = _state(candidate)

@@ -1,4 +1,4 @@
-"""Indentation as the document has it. Only leading white space changes, and only where one width is right.
+"""Lines at the indentation where they belong. Only leading white space changes, and only where one width is right.
 
 Each line is read with its place among the blocks around it: what it stands at (`raw`) and what it should
 stand at (`mended`). Lines inside strings and comments are left alone, and lines that continue a statement
@@ -7,23 +7,18 @@ move with it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
 
 from paceline.complete.lines import indentation
 from paceline.complete.scene import Scene
-from paceline.complete.steps.brackets import is_directive, open_at_cursor
-from paceline.complete.steps.cut import cut_start, with_text
+from paceline.complete.steps.brackets import open_at_cursor
+from paceline.complete.steps.cut import with_text
+from paceline.complete.steps.indent_style import DEFAULT_UNIT, MAX_MENDED_LINES, indent_style
 from paceline.core.types import Candidate, Drop
 from paceline.syntax.scan import LineEnd
 
-WINDOW_CHARS = 12_000
-"""Of the document before and after the cursor, to see how it is indented."""
-MAX_MENDED_LINES = 300
-TAB_WIDTH = 8
-DEFAULT_UNIT = 4
 BLOCKS_BY_COLON = ("python", "cython", "starlark")
 """In other languages without braces it takes a grammar to tell a header from a statement."""
 _LOOSE_BODIES = (
@@ -41,14 +36,6 @@ _LOOSE_BODIES = (
 )
 
 
-class IndentStyle(msgspec.Struct, frozen=True):
-    """How a document is indented. Neither, if it shows nothing or both."""
-
-    is_tabs: bool = False
-    unit: int = 0
-    """Spaces of one level; 0: not known, or tabs."""
-
-
 class Level(msgspec.Struct, frozen=True):
     """The indentation of a block's statements, in the candidate and mended."""
 
@@ -56,89 +43,12 @@ class Level(msgspec.Struct, frozen=True):
     mended: int
 
 
-def indent_style(scene: Scene) -> IndentStyle:
-    """How the document is indented around the cursor."""
-    text, offset = scene.cursor.document.text, scene.cursor.offset
-    before = text[max(offset - WINDOW_CHARS, 0) : offset].split("\n")
-    before[-1] += "x"
-    after = text[offset : offset + WINDOW_CHARS // 4].split("\n")[1:]
-    steps, num_tabs, width = Counter[int](), 0, 0
-    for line in (*before, *after):
-        body = line.lstrip(" \t")
-        if not body.strip() or body[0] == "*":
-            continue
-        leading = line[: len(line) - len(body)]
-        num_tabs += leading.startswith("\t")
-        if len(leading) > width:
-            steps[len(leading) - width] += not leading.startswith("\t")
-        width = len(leading)
-    num_spaces = steps.total()
-    if num_tabs and not num_spaces:
-        return IndentStyle(is_tabs=True)
-    unit = steps.most_common(1)[0][0] if num_spaces else 0
-    if num_tabs or unit not in (2, 3, 4, 8):
-        return IndentStyle()
-    return IndentStyle(unit=unit)
-
-
-def cut_doubled_space(candidate: Candidate, scene: Scene) -> Candidate | Drop:
-    """Cut white space at the start that the document has before the cursor: indentation, a space."""
-    before, text = scene.line_before, candidate.text
-    if text[:1] not in (" ", "\t") or before[-1:] not in (" ", "\t"):
-        return candidate
-    frame = scene.scanner.state.frames[-1]
-    if frame.is_string or frame.is_comment:
-        return candidate
-    body = text.lstrip(" \t")
-    is_line_start = not before.strip()
-    if is_line_start and not _is_indented_already(scene):
-        return candidate
-    is_aligned = before[-2:].isspace() or body.startswith(("=", "\n", "\r", "/*"))
-    is_aligned = is_aligned or body.startswith(scene.language.line_comments)
-    if not is_line_start and (is_aligned or is_directive(scene)):
-        return candidate
-    return cut_start(candidate, len(text) - len(body), if_empty="blank")
-
-
-def _is_indented_already(scene: Scene) -> bool:
-    """Is the cursor's line, so far white space, as deep as a statement belongs here?"""
-    text, offset = scene.cursor.document.text, scene.cursor.offset - len(scene.line_before)
-    above = text[max(offset - WINDOW_CHARS, 0) : offset].rstrip()
-    line = above[above.rfind("\n") + 1 :]
-    if not line.strip() or scene.place.open_brackets:
-        return False
-    width, width_above = indentation(scene.line_before), indentation(line)
-    if line[-1] in ":{":
-        style = indent_style(scene)
-        return width - width_above == (TAB_WIDTH if style.is_tabs else style.unit or DEFAULT_UNIT)
-    return width == width_above and line[-1] not in "\\,([=+-*/.&|"
-
-
-def mend_tabs(candidate: Candidate, scene: Scene) -> Candidate | Drop:
-    """Indent with tabs or with spaces, as the document does."""
-    if "\n" not in candidate.text and candidate.text[:1] not in ("\t", " "):
-        return candidate
-    style = indent_style(scene)
-    if not style.is_tabs and not style.unit:
-        return candidate
-    lines = candidate.text.split("\n")
-    first = 0 if not scene.line_before else 1
-    if len(lines) > MAX_MENDED_LINES or not any(line[:1] in (" ", "\t") for line in lines[first:]):
-        return candidate
-    ends = scene.scanner.lines(candidate.text)
-    unit = style.unit or _own_unit(lines[first:])
-    for index in range(first, len(lines)):
-        if index == 0 or not ends[index - 1].in_string:
-            lines[index] = _translated(lines[index], unit, is_to_tabs=style.is_tabs)
-    return with_text(candidate, "\n".join(lines))
-
-
 def mend_indent(candidate: Candidate, scene: Scene) -> Candidate | Drop:
     """Put a line that is off by a space, or a body that is no deeper than its header, where it belongs."""
     if "\n" not in candidate.text and scene.line_before.strip():
         return candidate
     style = indent_style(scene)
-    unit = style.unit or (DEFAULT_UNIT if scene.language.name == "python" else 0)
+    unit = style.unit or (DEFAULT_UNIT if scene.language.name in BLOCKS_BY_COLON else 0)
     lines = candidate.text.split("\n")
     is_known = scene.language.block_style == "braces" or scene.language.name in BLOCKS_BY_COLON
     if style.is_tabs or not unit or len(lines) > MAX_MENDED_LINES or not is_known:
@@ -237,8 +147,12 @@ class _Mender:
             return
         is_body = self.is_by_indent or not self.lines[index].lstrip().startswith(_LOOSE_BODIES)
         run = self._run(index, raw)
-        is_header_of_document = not any(line.strip() for line in self.lines[1:index])
-        if is_body and (is_header_of_document or run == 1):
+        is_typed = bool(self.scene.line_before.strip()) and not any(
+            map(str.strip, self.lines[1:index])
+        )
+        if is_body and (
+            is_typed or run == 1
+        ):  # else the header is the model's, and so may be its end
             self._move_run(index, raw, expected - raw, 0)
 
     def _move_run(self, index: int, raw: int, delta: int, num_before: int) -> None:
@@ -283,7 +197,7 @@ class _Mender:
         return self.ends[above]
 
     def _is_comment(self, index: int) -> bool:
-        return self.lines[index].lstrip().startswith(self.scene.language.line_comments or ("\0",))
+        return self.lines[index].lstrip().startswith(self.scene.language.line_comments)
 
     def _put(self, index: int, width: int) -> None:
         self.lines[index] = " " * width + self.lines[index].lstrip(" ")
@@ -305,27 +219,7 @@ def open_header_indent(scene: Scene) -> int | None:
         return None
     if blocks[-1].num_statements or blocks[-1].has_documentation:
         return None
-    around = blocks[
-        -2
-    ].body_indent  # a header may go over lines, so its own last line does not tell
-    return around if around >= 0 else blocks[-1].indent
-
-
-def _own_unit(lines: Sequence[str]) -> int:
-    """Spaces of one level in the candidate."""
-    widths = [_width(line) for line in lines if line.strip() and line[0] == " "]
-    return 2 if any(width % 4 == 2 for width in widths) else DEFAULT_UNIT
-
-
-def _translated(line: str, unit: int, *, is_to_tabs: bool) -> str:
-    body = line.lstrip(" \t")
-    leading = line[: len(line) - len(body)]
-    if not is_to_tabs:
-        return leading.replace("\t", " " * unit) + body
-    if not leading.startswith(" ") or not body:
-        return line
-    width = len(leading.expandtabs(unit))
-    return "\t" * (width // unit) + " " * (width % unit) + body
+    return blocks[-1].indent
 
 
 def _width(line: str) -> int:

@@ -7,6 +7,7 @@ import re
 from paceline.complete.scene import Scene
 from paceline.complete.steps.brackets import BLOCK_COMMENT, open_at_cursor, read
 from paceline.complete.steps.cut import cut, flagged, rest_of_line
+from paceline.complete.steps.inserted import replaced_tree
 from paceline.core.types import Candidate, Drop
 from paceline.syntax.tree import SyntaxTree
 
@@ -33,7 +34,7 @@ def check_parse(candidate: Candidate, scene: Scene) -> Candidate | Drop:
         return candidate
     if not tree.covers(scene.cursor.offset) or tree.num_errors > MAX_JUDGED_ERRORS:
         return candidate
-    if _UNFINISHED.search(candidate.text):
+    if _UNFINISHED.search(candidate.text) or _stays_in_text(candidate, scene):
         return candidate
     check = _Check(candidate, scene, tree)
     is_before_words = _WORD.search(rest_of_line(candidate, scene)) is not None
@@ -48,6 +49,15 @@ def check_parse(candidate: Candidate, scene: Scene) -> Candidate | Drop:
         return cut(candidate, len(kept))
     is_certain = tree.num_errors == 0 and candidate.finish_reason == "stop"
     return Drop(FLAG) if is_certain else flagged(candidate, FLAG)
+
+
+def _stays_in_text(candidate: Candidate, scene: Scene) -> bool:
+    """Does it only lengthen the string or comment that the cursor stands in?"""
+    frame = scene.scanner.state.frames[-1]
+    if not frame.is_string and not frame.is_comment:
+        return False
+    opened = open_at_cursor(scene)
+    return read(candidate.text, scene.language, opened).open == opened
 
 
 class _Check:
@@ -84,11 +94,11 @@ def num_errors_with(text: str, num_replaced_chars: int, scene: Scene, tree: Synt
     end = offset + num_replaced_chars
     if end >= len(scene.cursor.document.text):
         text += "\n"  # some grammars want one at the end of a file
-    num_errors = tree.replaced(offset, end, text).num_errors
+    num_errors = replaced_tree(tree, offset, end, text).num_errors
     closers = _missing_closers(text, scene) if num_errors else ""
     if closers:
         body = text.rstrip()
-        closed = tree.replaced(offset, end, body + closers + text[len(body) :])
+        closed = replaced_tree(tree, offset, end, body + closers + text[len(body) :])
         num_errors = min(num_errors, closed.num_errors)
     return num_errors
 

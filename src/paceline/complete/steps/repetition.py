@@ -42,7 +42,8 @@ def drop_repeated_tokens(candidate: Candidate, scene: Scene) -> Candidate | Drop
     tokens = list(islice(_TOKEN.finditer(candidate.text), MAX_LOOP_TOKENS + 1))
     if len(tokens) > MAX_LOOP_TOKENS:
         tokens = list(_TOKEN.finditer(candidate.text))[-MAX_LOOP_TOKENS:]
-    start = _loop_start([match.group() for match in tokens])
+    texts = [match.group() for match in tokens]
+    start = _loop_start(texts) or _loop_start(texts[:-1])  # the last word may have been cut
     if start is None or _is_loop_of_document(tokens, start, scene):
         return candidate
     end = candidate.text.rfind("\n", 0, tokens[start].start())
@@ -56,6 +57,8 @@ def cut_repeated_lines(candidate: Candidate, scene: Scene) -> Candidate | Drop:
     whole = [line.rstrip() for line in lines]
     whole[0] = scene.line_before + whole[0]
     for first in range(len(lines)):
+        if not whole[first].strip():
+            continue
         for size in range(1, min(MAX_BLOCK_LINES, (len(lines) - first) // 2) + 1):
             if _repeats(whole, first, size):
                 end = sum(len(line) + 1 for line in lines[: first + size]) - 1

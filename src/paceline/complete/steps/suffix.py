@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from paceline.complete.scene import Scene
 from paceline.complete.steps.cut import cut, rest_of_line
@@ -13,6 +14,8 @@ MIN_REPEATED_CHARS = 3
 """A repeated rest of the line with words in it counts from this length ..."""
 MIN_PARTLY_REPEATED_CHARS = 8
 """... and the beginning of such a rest from this one; shorter ones happen by chance."""
+MAX_OVERLAPS = 200
+"""More places where the text has the rest's beginning are not looked at."""
 _WORD = re.compile(r"\w")
 _STOPS = (";", ",", ":")
 
@@ -27,7 +30,7 @@ def cut_repeated_rest(candidate: Candidate, scene: Scene) -> Candidate | Drop:
     if not rest:
         return candidate
     text, before = candidate.text, scene.line_before
-    for start, common, more in _overlaps(text, rest):
+    for start, common, more in islice(_overlaps(text, rest), MAX_OVERLAPS):
         if _WORD.search(common):
             is_repeat = _is_repeated(common, rest, more)
         else:
