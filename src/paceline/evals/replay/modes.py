@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -18,11 +18,15 @@ from paceline.complete.history import Recent
 from paceline.complete.intent import Decision, decide
 from paceline.complete.rhythm import Pace, Rhythm
 from paceline.complete.scene import Scene
+from paceline.core.progress import Progress
 from paceline.evals.intervals import Interval, wilson
 from paceline.syntax.tree import TreeCache
 from paceline.traces.labels import label_of
 from paceline.traces.moments import moments
 from paceline.traces.types import Trace
+
+ALL, LINE_STARTS = "all", "line starts"
+"""Groups of moments; the mode matters at the start of a statement, and below what opens a block."""
 
 
 class LabelledMoment(NamedTuple):
@@ -75,18 +79,24 @@ def labelled_moments(trace: Trace) -> Iterator[LabelledMoment]:
         )
 
 
-def sample_moments(traces: Iterable[Trace], per_trace: int, *, seed: int) -> list[LabelledMoment]:
-    """At most `per_trace` moments of each, so that no long edit rules."""
-    found: list[LabelledMoment] = []
-    for number, trace in enumerate(traces):
-        all_of_it = list(labelled_moments(trace))
-        rng = random.Random(f"{seed}:{number}")
-        found += rng.sample(all_of_it, min(per_trace, len(all_of_it)))
+def sample_moments(
+    traces: Sequence[Trace], per_trace: int, *, seed: int, progress: Progress
+) -> dict[str, list[LabelledMoment]]:
+    """At most `per_trace` moments of each trace, so that no long edit rules; those where lines start apart."""
+    found: dict[str, list[LabelledMoment]] = {ALL: [], LINE_STARTS: []}
+    with progress.task("modes", total=len(traces), unit="traces") as task:
+        for number, trace in enumerate(traces):
+            members = list(labelled_moments(trace))
+            groups = {ALL: members, LINE_STARTS: [one for one in members if one.is_line_start]}
+            for name, group in groups.items():
+                rng = random.Random(f"{seed}:{number}")
+                found[name] += rng.sample(group, min(per_trace, len(group)))
+            task.advance(1)
     return found
 
 
 def mode_figures(
-    labelled: Sequence[LabelledMoment], threshold: float, *, group: str = "all"
+    labelled: Sequence[LabelledMoment], threshold: float, *, group: str = ALL
 ) -> ModeFigures:
     """Precision and recall of offering several lines, with 95 % intervals (Wilson)."""
     counts = Counter((one.decision.score >= threshold, one.wants_more) for one in labelled)

@@ -20,13 +20,11 @@ import numpy.typing as npt
 from paceline.complete.config import CompleteConfig
 from paceline.evals.intervals import ClusterBootstrap, Interval, percentile_interval
 from paceline.evals.replay.fit import GateFigures
-from paceline.evals.replay.modes import ModeFigures
+from paceline.evals.replay.modes import LINE_STARTS, ModeFigures
 from paceline.evals.replay.records import VariantResult
 from paceline.evals.replay.variants import BASELINE, BRAIN
 from paceline.traces.user import UserConfig
 
-LINE_STARTS = "line starts"
-"""The moments at which the mode matters: the start of a statement, or below what opens a block."""
 REPORT_NAME, PAGE_NAME = "report.json", "report.html"
 MIN_FINITE_SHARE = 0.95
 """Resamples in which a ratio exists, for its interval to be given; ours."""

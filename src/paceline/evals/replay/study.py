@@ -27,7 +27,6 @@ from paceline.evals.replay.fit import gate_figures
 from paceline.evals.replay.modes import ModeFigures, mode_figures, sample_moments
 from paceline.evals.replay.records import Record, RecordFile, code_sha256, key_of, result_of
 from paceline.evals.replay.report import (
-    LINE_STARTS,
     Comparer,
     GateBin,
     GateReport,
@@ -180,10 +179,9 @@ def _modes(
     traces: Sequence[ReplayTrace], config: StudyConfig, progress: Progress
 ) -> list[ModeFigures]:
     """The mode detector at every threshold: at all moments, and where lines start."""
-    moments = sample_moments(
-        (one.trace for one in traces), config.num_mode_moments, seed=config.seed
+    groups = sample_moments(
+        [one.trace for one in traces], config.num_mode_moments, seed=config.seed, progress=progress
     )
-    groups = {"all": moments, LINE_STARTS: [one for one in moments if one.is_line_start]}
     return [
         mode_figures(members, threshold, group=group)
         for group, members in groups.items()

@@ -14,7 +14,8 @@ from paceline.evals.replay.ablation import (
     relative_text,
     value_text,
 )
-from paceline.evals.replay.report import HEADLINE, KEY_FIGURES, LINE_STARTS, Report, Row
+from paceline.evals.replay.modes import LINE_STARTS
+from paceline.evals.replay.report import HEADLINE, KEY_FIGURES, Report, Row
 from paceline.evals.replay.variants import BASELINE, BRAIN
 
 NOTE = "[low, high]: 95 % interval, bootstrap over traces; changes are paired."
