@@ -104,6 +104,7 @@ def test_closers_in_the_middle_are_covered() -> None:
     scene = scene_at("def f(|)")
     result = cover_closers(Candidate(text="a, b):"), scene)
     assert result == Candidate(text="a, b):", num_replaced_chars=1)
+    assert isinstance(result, Candidate)
     assert cover_closers(result, scene) == result
     call = cover_closers(Candidate(text="a).b();"), scene_at("x(|);", "a.js"))
     assert call == Candidate(text="a).b();", num_replaced_chars=2)
