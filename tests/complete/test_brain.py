@@ -201,7 +201,7 @@ def test_a_trace_tells_the_story_without_the_code() -> None:
     assert (trace.outcome, trace.source, trace.mode) == ("shown", "network", "single_line")
     assert trace.reasons
     assert [span.name for span in trace.spans] == [
-        "look", "cache", "context", "generate", "steps", "gate",
+        "read", "look", "cache", "context", "generate", "steps", "gate",
     ]  # fmt: skip
     assert trace.candidates[0].num_chars_raw == len("'hidden_word'\n")
     encoded = msgspec.json.encode(trace)
@@ -211,7 +211,9 @@ def test_a_trace_tells_the_story_without_the_code() -> None:
 
 
 def test_a_trace_keeps_the_code_if_it_may() -> None:
-    service = Service(FakeGenerator(["'hidden_word'", "\n"]), replace(QUIET, is_code_in_traces=True))
+    service = Service(
+        FakeGenerator(["'hidden_word'", "\n"]), replace(QUIET, is_code_in_traces=True)
+    )
     (completion,) = run(service, ask("x = |\n"))
     trace = service.traces.get(completion.request_id)
     assert trace is not None

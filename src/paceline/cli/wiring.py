@@ -113,7 +113,9 @@ def open_app(
             tuple(info.model_id for info in generator.models),
             str(getattr(generator, "device_line", "")),
         )
-        yield create_app(generator, Service(generator, brain)), served
+        service = Service(generator, brain)
+        service.warm_up()
+        yield create_app(generator, service), served
 
 
 async def complete_once(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,9 @@ MAX_DOCUMENTS = 256
 
 MAX_NAMES = 1_000_000
 """Names of all known documents together, about 100 MB if no two documents shared a word."""
+
+MAX_NEW_CHARS = 50_000
+"""Of documents never seen before, so much is read for one keystroke, about 10 ms: an editor opens with many at once."""
 
 MAX_ROOTS = 8
 
@@ -68,6 +72,23 @@ class ProjectIndex:
             self._num_names > MAX_NAMES and len(self._documents) > 1
         ):
             self._num_names -= _size(self._documents.popitem(last=False)[1])
+
+    def update_all(self, documents: Iterable[Document]) -> bool:
+        """Take in documents, as far as MAX_NEW_CHARS goes for new ones, the first of these in any case.
+
+        Returns:
+            Whether all are known now. If not, a name that is not found may be in one that is not read yet.
+        """
+        num_new_chars, is_complete = 0, True
+        for document in documents:
+            num_chars = len(document.text)
+            if plain_path(document.path) not in self._documents:
+                if num_new_chars and num_new_chars + num_chars > MAX_NEW_CHARS:
+                    is_complete = False
+                    continue
+                num_new_chars += num_chars
+            self.update(document)
+        return is_complete
 
     def forget(self, path: str) -> None:
         """A document is gone."""

@@ -35,6 +35,7 @@ from paceline.complete.request import CompleteRequest, Completion
 from paceline.complete.scene import Scene
 from paceline.complete.session import BEFORE_CHARS, Documents, DocumentState, Last
 from paceline.complete.trace import Stopwatch, TraceStore
+from paceline.complete.warm_up import warm_up
 from paceline.core.errors import EmptyPromptError, PacelineError
 from paceline.core.types import Cursor
 from paceline.generate.types import PromptParts, TextGenerator
@@ -81,6 +82,12 @@ class Service:
             now_ms=now_ms,
             sleep=sleep,
         )
+
+    def warm_up(self) -> None:
+        """Do now what would else make the first keystroke wait: rules read their tables, grammars are loaded."""
+        models = self._generator.models
+        is_any = not all(model.languages for model in models)
+        warm_up(() if is_any else {name for model in models for name in model.languages})
 
     async def complete(self, request: CompleteRequest) -> Completion:
         """Return the completion at the request's cursor.
@@ -213,8 +220,10 @@ class Service:
         if self.config.is_code_in_traces:
             trace.path = document.path
         root = request.context.workspace_root
-        for known in (*request.context.open_documents, document):
-            self._answering.project.update(known)
+        with watch.span("read"):
+            state.is_project_known = self._answering.project.update_all(
+                (*request.context.open_documents, document)
+            )
         scene = self._scene(state, cursor, root, request.mode or "single_line", request.trigger)
         return Ask(request, state, scene, trace, watch)
 
@@ -298,7 +307,9 @@ class Service:
             cursor,
             mode,
             trigger=trigger,
-            project=self._answering.project.seen_from(document, root),
+            project=self._answering.project.seen_from(document, root)
+            if state.is_project_known
+            else None,
             rejected=state.history.rejected_at(_before(cursor)),
             parse_document=lambda: self._trees.tree(
                 state.key, document.text, language, around=cursor.offset

@@ -65,6 +65,8 @@ class DocumentState:
         self.context: ChosenContext | None = None
         self.is_context_stale = True
         """Was a completion accepted since the snippets were chosen? Then the next pause may change them."""
+        self.is_project_known = False
+        """Are all documents read that the editor has open? Until then nobody can say that a name is nowhere."""
         self.newest_request_id = ""
         self.num_typed_since_shown = 0
         self.prefetch: asyncio.Task[None] | None = None

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline.complete import project, words
-from paceline.complete.project import ProjectIndex
+from paceline.complete.project import MAX_NEW_CHARS, ProjectIndex
 from paceline.complete.words import words_of
 from paceline.core.types import Document
 
@@ -183,3 +183,15 @@ def test_after_a_keystroke_one_block_is_read_anew(monkeypatch: pytest.MonkeyPatc
         index.update(Document(path="a.py", text=f"{text}\nx{number}"))
     assert words._known_block.cache_info().misses == num_read + 20
     assert words_of(text).names >= {"function_1", "function_699"}
+
+
+def test_many_new_documents_are_read_over_several_keystrokes() -> None:
+    index = ProjectIndex()
+    text = "name = 1\n" * (MAX_NEW_CHARS // 20)
+    documents = [Document(path=f"{number}.py", text=text) for number in range(5)]
+    large = Document(path="large.py", text=text * 4)
+    assert not index.update_all([large, *documents])
+    assert index.num_documents == 1
+    known = [index.update_all([large, *documents]) for _ in range(3)]
+    assert known == [False, False, True]
+    assert index.num_documents == 6

@@ -1,0 +1,1 @@
+"""What the brain itself costs a keystroke; see benchmarks/README.md."""
