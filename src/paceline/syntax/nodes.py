@@ -53,7 +53,7 @@ IMPORTS = words(
 )
 SCOPES = FUNCTIONS | words(
     "lambda lambda_expression closure_expression func_literal class_definition list_comprehension"
-    " set_comprehension dictionary_comprehension generator_expression"
+    " set_comprehension dictionary_comprehension generator_expression function_declarator"
 )
 """What keeps the names bound in it to itself."""
 

@@ -39,7 +39,8 @@ _INDENTED = re.compile(r"^([ \t]+)(?=[^\s*])", re.MULTILINE)
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Facts about one cursor. Without a grammar they are found by indentation, brackets and quotes."""
+    """Facts about one cursor. They are read from the text before it, so that half-typed code is no worse than clean
+    code; in a file that parses, the grammar confirms or corrects them."""
 
     is_in_comment: bool = False
     is_in_string: bool = False
@@ -48,21 +49,22 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """What encloses the cursor, innermost first; ends with `module`."""
     is_empty_block_start: bool = False
     """Directly after something that opens a block (`:`, `{`), where that block has no statement yet;
-    also on a blank line below it."""
+    also on a blank line below it. Docstrings and comments are no statements. Never of the module."""
     is_after_documentation: bool = False
     """The block so far is a docstring or comment only, or the cursor is below a comment that says what
     comes next."""
     is_statement_start: bool = False
     """Only white space before the cursor on its line, and no open bracket or string around it."""
     num_statements_before: int = 0
-    """Of the innermost block, complete ones above the cursor's."""
+    """Of the innermost block that is not of brackets, complete ones above the cursor's; in a switch, since the label."""
     num_statements_after: int = 0
-    """Of the innermost block, below the cursor's."""
+    """Of the same block, below the cursor's: lines as indented as it is, at most MAX_LINES_AFTER below."""
     block_indent: int = 0
     """Width of the indentation of the innermost block's statements, present or to come; a tab is 8."""
     open_brackets: str = ""
     """Brackets open at the cursor on its statement, outermost first: `([`."""
     is_by_grammar: bool = False
+    """The grammar was asked too: the file parses. What it knows better (JSX text, brackets) is corrected by it."""
 
 
 def place_at(cursor: Cursor, language: Language, tree: SyntaxTree | None) -> Place:

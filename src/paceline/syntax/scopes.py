@@ -49,7 +49,8 @@ def _scopes_at(tree: SyntaxTree, offset: int) -> Iterator[tree_sitter.Node]:
             return
         if node.type in SCOPES or node.type in ("ERROR", *_CLASS_BODIES):
             is_left = column is not None and _column(tree, node) >= column
-            if not is_left and (node.type == "ERROR" or _is_inside(node, byte)):
+            is_inside = node.type == "ERROR" or column is not None or _is_inside(node, byte)
+            if is_inside and not is_left:
                 yield node
         node = node.parent
 

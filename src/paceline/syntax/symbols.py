@@ -11,6 +11,7 @@ statement that changed is looked at again.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from threading import Lock
@@ -73,6 +74,7 @@ class FileSymbols(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()
     """Every name bound at module level, imports, functions and classes included. Sorted."""
     imports: tuple[Import, ...] = ()
+    """All of them, those in functions too."""
     attributes: tuple[str, ...] = ()
     """Every method and attribute of its classes. Sorted."""
 
@@ -140,7 +142,6 @@ def _statement_symbols(tree: SyntaxTree, node: tree_sitter.Node) -> FileSymbols:
         for entry in imports_of(tree, found)
     )
     names.update(bound_names(tree, node))
-    names.update(name for entry in imports for name in entry.bound_names)
     members = {method.name for entry in classes for method in entry.methods}
     members.update(name for entry in classes for name in entry.attributes)
     members.update(function.name for function in functions if tree.language.name == "go")
@@ -194,23 +195,43 @@ def _names_class(node: tree_sitter.Node) -> bool:
     return inner is not None and inner.type in CLASSES and body_of(inner) is not None
 
 
+_WRAPPERS = ("decorated_definition", "export_statement", "template_declaration")
+
+
 def bound_names(tree: SyntaxTree, node: tree_sitter.Node) -> set[str]:
-    """Names that `node` binds in the scope it stands in: without those in its functions."""
+    """Names that `node` binds in the scope it stands in, imports included: without those in its functions."""
+    if node.type in _WRAPPERS:
+        return {name for child in node.named_children for name in bound_names(tree, child)}
+    if node.type in FUNCTIONS | CLASSES and node.type != "enum_specifier":
+        named = name_node(node)
+        return {tree.text_of(named)} if named is not None and node.type in BINDERS else set()
+    inner = _outermost_scopes(tree, node)
+    starts = [scope.start_byte for scope in inner]
+    names = set[str]()
+    for binder in nodes_within(node, BINDERS | IMPORTS, tree.language):
+        at = bisect_right(starts, binder.start_byte) - 1
+        is_inside = at >= 0 and binder.end_byte <= inner[at].end_byte
+        if is_inside and (binder.id != inner[at].id or binder.type in _NAMELESS):
+            continue
+        if binder.type in IMPORTS:
+            names.update(name for entry in imports_of(tree, binder) for name in entry.bound_names)
+        else:
+            names.update(tree.text_of(leaf) for leaf in names_bound_by(binder))
+    return names - {""}
+
+
+_NAMELESS = ("arrow_function", "lambda_expression", "function_expression")
+"""What binds nothing in the scope around it: a parameter, or a name for itself alone."""
+
+
+def _outermost_scopes(tree: SyntaxTree, node: tree_sitter.Node) -> list[tree_sitter.Node]:
+    """The scopes in `node` that stand in no other of them, in the order of the text."""
     scopes = nodes_within(node, SCOPES, tree.language)
-    inner = sorted((scope.start_byte, scope.end_byte) for scope in scopes)
-    names, end = set[str](), -1
-    borders: list[tuple[int, int]] = []
-    for start, stop in inner:
-        if start >= end:
-            borders.append((start, stop))
-            end = stop
-    for binder in nodes_within(node, BINDERS, tree.language):
-        if any(start < binder.start_byte < stop for start, stop in borders):
-            continue
-        if binder.type in SCOPES and binder.type in ("arrow_function", "lambda_expression"):
-            continue
-        names.update(tree.text_of(leaf) for leaf in names_bound_by(binder))
-    return names
+    outermost: list[tree_sitter.Node] = []
+    for scope in sorted(scopes, key=lambda scope: (scope.start_byte, -scope.end_byte)):
+        if not outermost or scope.start_byte >= outermost[-1].end_byte:
+            outermost.append(scope)
+    return outermost
 
 
 def _function_symbol(tree: SyntaxTree, node: tree_sitter.Node) -> FunctionSymbol:
@@ -339,7 +360,7 @@ def _assigned_to_self(tree: SyntaxTree, node: tree_sitter.Node) -> Iterator[str]
                     yield tree.text_of(last)
     parameters = node.child_by_field_name("parameters")
     for part in parameters.named_children if parameters is not None else ():
-        if any(child.type == "accessibility_modifier" for child in part.children):
+        if any(child.type in ("accessibility_modifier", "readonly") for child in part.children):
             yield from (tree.text_of(leaf) for leaf in _leaves_of_parameter(part))
 
 
