@@ -28,7 +28,7 @@ def scene_at(marked: str, path: str = "a.py") -> Scene:
         ("def f():\n    a\n    |", IndentStyle(unit=4)),
         ("def f():\n  |", IndentStyle(unit=2)),
         ("def f():\n\ta\n|", IndentStyle(is_tabs=True)),
-        ("def f():\n\ta\ndef g():\n    b\n|", IndentStyle()),
+        ("def f():\n\ta\ndef g():\n    b\n|", IndentStyle(is_mixed=True)),
         ("a\nb\n|", IndentStyle()),
         ("|\ndef f():\n   x\n", IndentStyle(unit=3)),
         ("/*\n * note\n */\nint x;\n|", IndentStyle()),

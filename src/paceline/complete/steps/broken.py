@@ -62,7 +62,8 @@ def mend_line_ends(candidate: Candidate, scene: Scene) -> Candidate | Drop:
         return candidate
     text, offset = scene.cursor.document.text, scene.cursor.offset
     near = text[max(offset - NEAR_CHARS, 0) : offset + NEAR_CHARS]
-    mended = candidate.text.replace("\r\n", "\n").replace("\r", "\n")
+    whole = candidate.text.removesuffix("\r")  # half a line end, where a stream was cut
+    mended = whole.replace("\r\n", "\n").replace("\r", "\n")
     if "\r\n" in near:
         mended = mended.replace("\n", "\r\n")
     return with_text(candidate, mended)

@@ -51,7 +51,8 @@ def mend_indent(candidate: Candidate, scene: Scene) -> Candidate | Drop:
     unit = style.unit or (DEFAULT_UNIT if scene.language.name in BLOCKS_BY_COLON else 0)
     lines = candidate.text.split("\n")
     is_known = scene.language.block_style == "braces" or scene.language.name in BLOCKS_BY_COLON
-    if style.is_tabs or not unit or len(lines) > MAX_MENDED_LINES or not is_known:
+    is_sure = is_known and bool(unit) and not style.is_tabs and not style.is_mixed
+    if not is_sure or len(lines) > MAX_MENDED_LINES or "\t" in scene.line_before:
         return candidate
     if any("\t" in line[: len(line) - len(line.lstrip())] for line in lines):
         return candidate
@@ -83,7 +84,7 @@ class _Mender:
 
     def _mend_first(self, num_before: int) -> None:
         """The candidate begins a line, or goes on after some of its indentation."""
-        if not self.scene.place.is_statement_start:
+        if not self.scene.place.is_statement_start or self._is_comment(0):
             return
         raw = num_before + _width(self.lines[0])
         header = open_header_indent(self.scene) if self.is_by_indent else None
@@ -119,8 +120,9 @@ class _Mender:
         """Does the line go on with a statement?"""
         if not self.is_by_indent:
             return not above.is_complete and not line.lstrip().startswith("}")
-        is_joined = self.lines[self.ends.index(above)].endswith("\\")
-        return self.num_open + above.depth > 0 or is_joined
+        index = self.ends.index(above)
+        joined = self.lines[index] if index else self.scene.line_before + self.lines[0]
+        return self.num_open + above.depth > 0 or joined.rstrip("\r").endswith("\\")
 
     def _is_in_text(self, index: int) -> bool:
         """Does the line begin inside a string or a block comment?"""

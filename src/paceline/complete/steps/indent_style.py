@@ -19,6 +19,9 @@ WINDOW_CHARS = 6_000
 MAX_MENDED_LINES = 300
 TAB_WIDTH = 8
 DEFAULT_UNIT = 4
+UNITS = (2, 3, 4, 8)
+TABS_PER_SPACES = 4
+"""With more lines than that it is tabs, and the spaces align something."""
 
 
 class IndentStyle(msgspec.Struct, frozen=True):
@@ -27,6 +30,8 @@ class IndentStyle(msgspec.Struct, frozen=True):
     is_tabs: bool = False
     unit: int = 0
     """Spaces of one level; 0: not known, or tabs."""
+    is_mixed: bool = False
+    """Both, so that no width is certain."""
 
 
 _STYLES: WeakKeyDictionary[Scene, IndentStyle] = WeakKeyDictionary()
@@ -55,12 +60,12 @@ def _style_near(text: str, offset: int) -> IndentStyle:
             steps[len(leading) - width] += not leading.startswith("\t")
         width = len(leading)
     num_spaces = steps.total()
-    if num_tabs and not num_spaces:
+    if num_tabs > TABS_PER_SPACES * num_spaces:
         return IndentStyle(is_tabs=True)
     unit = steps.most_common(1)[0][0] if num_spaces else 0
-    if num_tabs or unit not in (2, 3, 4, 8):
-        return IndentStyle()
-    return IndentStyle(unit=unit)
+    if num_tabs:
+        return IndentStyle(is_mixed=True)
+    return IndentStyle(unit=unit if unit in UNITS else 0)
 
 
 def cut_doubled_space(candidate: Candidate, scene: Scene) -> Candidate | Drop:
