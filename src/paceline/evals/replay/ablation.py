@@ -15,8 +15,8 @@ ABLATION_FIGURES = (
     "tokens_per_kept_char",
     "net_ms_per_opportunity",
 )
-WITHIN_NOISE = "within noise"
-NONE = "–"
+WITHIN_NOISE, NO_CHANGE = "within noise", "no change"
+NONE, MINUS = "–", "−"
 _BY_NAME = {figure.name: figure for figure in KEY_FIGURES}
 
 
@@ -55,7 +55,7 @@ def ablation_markdown(report: Report) -> str:
         lines.append(_line([row.name, *cells]))
     note = (
         f"Differences to the whole brain on the same {len(report.traces)} traces of {report.config.source}, 95 % "
-        f"intervals of a paired bootstrap over traces; “{WITHIN_NOISE}” where the interval includes 0. Sorted by "
+        f"intervals of a paired bootstrap over traces; “{WITHIN_NOISE}” where the interval includes 0, which one in twenty true zeros does not. Sorted by "
         f"{_BY_NAME[HEADLINE].title}."
     )
     return "\n".join(lines) + f"\n\n{note}\n"
@@ -73,10 +73,12 @@ def value_text(interval: Interval | None, figure: KeyFigure, *, has_interval: bo
 
 
 def change_text(difference: Difference | None, figure: KeyFigure) -> str:
-    """`-0.12 [-0.19, -0.05]`; in points of shares; says so if it is within noise."""
+    """`−0.12 [−0.19, −0.05]`; in points of shares; says so if it is within noise, or no change at all."""
     if difference is None:
         return NONE
     one = difference.difference
+    if one.value == one.low == one.high == 0:
+        return NO_CHANGE
     value, low, high = (
         _number(number, figure, is_signed=True) for number in (one.value, one.low, one.high)
     )
@@ -89,7 +91,9 @@ def relative_text(difference: Difference | None, figure: KeyFigure) -> str:
     if difference is None or difference.relative is None or figure.is_signed:
         return change_text(difference, figure)
     one = difference.relative
-    value, low, high = (f"{100 * number:+.0f}" for number in (one.value, one.low, one.high))
+    value, low, high = (
+        f"{100 * number:+.0f}".replace("-", MINUS) for number in (one.value, one.low, one.high)
+    )
     noise = f" {WITHIN_NOISE}" if difference.is_within_noise else ""
     return f"{value} % [{low}, {high}]{noise}"
 
@@ -101,7 +105,7 @@ def _number(value: float, figure: KeyFigure, *, is_signed: bool = False) -> str:
     if figure.bottom == "kept_chars" or figure.top == "flickers_100":
         digits = 2
     text = f"{value:+.{digits}f}" if is_signed else f"{value:.{digits}f}"
-    return text.replace("-", "−")
+    return text.replace("-", MINUS)
 
 
 def _effect(row: Row) -> tuple[bool, float]:

@@ -10,9 +10,12 @@ from msgspec.structs import replace
 from paceline.complete.gate import Gate, GateMetadata, GateWeights
 from paceline.complete.gate_fit import fit
 from paceline.complete.gate_measure import auc, choose_threshold, ece, fit_isotonic
+from paceline.core.errors import ConfigError
 from paceline.evals.replay.drive import GateRow
 
 NUM_FOLDS = 2
+MIN_ROWS = 400
+"""Fewer leave a fold empty (see _fold_of)."""
 
 
 class GateFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +36,16 @@ def fit_gate(rows: Sequence[GateRow], *, source: str, fitted_at: str, key_ms: fl
 
     Args:
         key_ms: time of one keystroke, to count reading in characters.
+
+    Raises:
+        ConfigError: too few rows, or all of one kind.
     """
+    num_kept = sum(row.is_kept for row in rows)
+    if len(rows) < MIN_ROWS or num_kept in (0, len(rows)):
+        raise ConfigError(
+            f"{len(rows)} completions, of which {num_kept} were kept, are too few to fit a gate to (it needs "
+            f"{MIN_ROWS}, some kept and some not); replay more files or more keys."
+        )
     values = [msgspec.structs.astuple(row.features) for row in rows]
     labels = [row.is_kept for row in rows]
     metadata = GateMetadata(fitted=True, source=source, fitted_at=fitted_at, num_rows=len(rows))

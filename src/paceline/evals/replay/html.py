@@ -32,6 +32,8 @@ from paceline.evals.replay.summary import NOTE, sentences
 from paceline.evals.replay.variants import BASELINE, BRAIN
 
 MAX_DROPS = 20
+WIDE = "th { white-space: normal; vertical-align: bottom; } .wide { overflow-x: auto; }"
+"""Of tables with many columns: headings wrap, and the table scrolls by itself."""
 USER_STATEMENT = (
     "The user is simulated. They notice ghost text if no key of theirs comes first, read it until it turns "
     "wrong, and then do what saves most time, if that is enough: type on, accept all and delete a wrong end, or accept "
@@ -67,7 +69,7 @@ def render_html(report: Report) -> str:
     body = "\n".join(sections)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}{WIDE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 
 
@@ -91,6 +93,8 @@ def _comparison(rows: Sequence[Row], *, is_slice: bool = False) -> str:
     lines: list[list[str]] = []
     groups: list[BarGroup] = []
     for figure in KEY_FIGURES:
+        if is_slice and figure.top == "spared":
+            continue  # what is spared is known of whole traces only
         found = [
             (row.slice_intervals if is_slice else row.intervals).get(figure.name) for row in chosen
         ]
@@ -114,7 +118,8 @@ def _comparison(rows: Sequence[Row], *, is_slice: bool = False) -> str:
     ):
         figures = [row.result.slice if is_slice else row.result.figures for row in chosen]
         lines.append([title, *(_plain(getattr(one, name)) for one in figures)])
-    return _table(headings, lines) + bar_chart(groups, "Key figures of baseline and brain")
+    table = _table(headings, lines)
+    return table if is_slice else table + bar_chart(groups, "Key figures of baseline and brain")
 
 
 def _documented(report: Report) -> list[str]:
@@ -148,7 +153,10 @@ def _ablation(report: Report) -> list[str]:
     ]
     return [
         "<h2>What each part is worth</h2>",
-        _note("Differences to the whole brain; below 0: the brain is worse without it."),
+        _note(
+            "Differences to the whole brain in characters saved; below 0: the brain is worse without it. Of as many "
+            "rows as this, one in twenty is beyond the noise by chance."
+        ),
         range_chart(bars, f"Differences in {HEADLINE_FIGURE.title}"),
         _table(["variant", *map(_titled, figures)], cells),
     ]
@@ -403,6 +411,5 @@ def _note(text: str) -> str:
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = "".join(f"<th>{escape(text)}</th>" for text in headings)
     lines = ("".join(f"<td>{escape(text)}</td>" for text in row) for row in rows)
-    return (
-        f"<table><tr>{head}</tr>\n" + "\n".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
-    )
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="wide"><table><tr>{head}</tr>\n{body}</table></div>'
