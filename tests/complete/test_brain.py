@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from paceline.complete.confidence import ConfidenceConfig
 from paceline.complete.config import CompleteConfig
 from paceline.complete.request import CompleteRequest, Completion, as_insertion
 from paceline.complete.service import Service
@@ -24,7 +25,8 @@ from paceline.generate.types import (
 from tests.complete.cursors import at
 from tests.fakes import FakeClock, FakeGenerator
 
-QUIET = CompleteConfig(is_gated=False, is_prefetching=False)
+SURE = ConfidenceConfig(is_enabled=False)
+QUIET = CompleteConfig(is_gated=False, is_prefetching=False, confidence=SURE)
 SESSION = Session("editor", "a.py")
 
 
@@ -70,7 +72,7 @@ def test_nobody_is_answered_from_another_document() -> None:
 
 def test_after_an_accept_the_next_is_there_already() -> None:
     generator = FakeGenerator(["sorted", " + ", "sum", "\n"])
-    service = Service(generator, CompleteConfig(is_gated=False))
+    service = Service(generator, CompleteConfig(is_gated=False, confidence=SURE))
 
     async def accept() -> tuple[Completion, Completion]:
         first = await service.complete(ask("x = |\n"))
@@ -99,7 +101,7 @@ def test_what_is_asked_ahead_is_joined_and_its_errors_stay_inside() -> None:
             async for chunk in super().stream(parts, params, model_id=model_id):
                 yield chunk
 
-    service = Service(Failing(["sorted", "\n"]), CompleteConfig(is_gated=False))
+    service = Service(Failing(["sorted", "\n"]), CompleteConfig(is_gated=False, confidence=SURE))
 
     async def accept() -> Completion:
         first = await service.complete(ask("x = |\n"))
@@ -315,3 +317,20 @@ def test_a_huge_buffer_is_answered_from_a_window() -> None:
     (completion,) = run(Service(generator, QUIET), request)
     assert completion.text == "sorted"
     assert len(generator.calls[0].parts.prefix) <= QUIET.max_prefix_chars
+
+
+def test_an_unlikely_end_is_neither_shown_nor_computed() -> None:
+    class Doubtful(FakeGenerator):
+        async def stream(
+            self, parts: PromptParts, params: GenerateParams, *, model_id: str | None = None
+        ) -> AsyncGenerator[TextChunk, None]:
+            for text, logprob in (("sorted", -0.1), ("(values", -0.1), (", reverse", -3.0)):
+                yield TextChunk(text=text, num_tokens=1, logprob=logprob)
+            raise AssertionError("read on")
+
+    service = Service(Doubtful(), replace(QUIET, confidence=ConfidenceConfig()))
+    (completion,) = run(service, ask("values = 1\nx = |\n"))
+    assert completion.text == "sorted(values"
+    assert completion.num_tokens == 3
+    (_, kept) = run(service, ask("values = 2\nx = |\n"), ask("values = 2\nx = s|\n"))
+    assert (kept.text, kept.source) == ("orted(values", "typed_as_suggested")

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from paceline.complete.confidence import ConfidenceConfig
 from paceline.complete.config import CompleteConfig
 from paceline.complete.ending import certain_end
 from paceline.complete.modes import Mode
@@ -29,7 +30,8 @@ from tests.fakes import FakeClock, FakeGenerator
 
 
 def complete(generator: FakeGenerator, request: CompleteRequest, **config: object) -> Completion:
-    service = Service(generator, CompleteConfig(**config))  # type: ignore[arg-type]
+    sure = ConfidenceConfig(is_enabled=False)
+    service = Service(generator, CompleteConfig(confidence=sure, **config))  # type: ignore[arg-type]
     return asyncio.run(service.complete(request))
 
 

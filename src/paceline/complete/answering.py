@@ -12,11 +12,12 @@ from paceline.complete.alternatives import choose, sampling_plan
 from paceline.complete.ask import Ask
 from paceline.complete.attribution import Attributor, NullAttributor, attribute
 from paceline.complete.cache import Answer, CacheConfig, Choice, CompletionCache, Hit
+from paceline.complete.confidence import Confidence
 from paceline.complete.config import CompleteConfig
 from paceline.complete.debounce import DebounceConfig, Debouncer
 from paceline.complete.gate import Gate, GateDecision, is_exempt_id
 from paceline.complete.gate_features import features_of
-from paceline.complete.generation import Progress, generate
+from paceline.complete.generation import UNSURE, Progress, generate
 from paceline.complete.intent import Decision, decide
 from paceline.complete.modes import MODES, Mode
 from paceline.complete.postprocess import postprocess
@@ -276,6 +277,7 @@ class Answering:
             return [Written(progress, self._judge(ask, progress)) for progress in written]
 
     async def _run(self, ask: Ask, parts: PromptParts, params: GenerateParams) -> Progress:
+        confidence = self.config.confidence
         return await generate(
             self._generator,
             parts,
@@ -283,11 +285,16 @@ class Answering:
             model_id=ask.request.model_id,
             backstop_ms=self.config.backstop_ms,
             now_ms=self._now_ms,
+            confidence=Confidence(confidence)
+            if confidence.is_enabled and ask.is_automatic and not params.temperature
+            else None,
         )
 
     def _judge(self, ask: Ask, progress: Progress) -> Judged:
         if progress.finish_reason in DROPPED:
             return Judged(Drop(progress.finish_reason), ())
+        if progress.confident_end == 0 and progress.text.strip():
+            return Judged(Drop(UNSURE), ())
         judged = postprocess(progress.candidate(), ask.scene, disabled=self.config.disabled_steps)
         if isinstance(judged.result, Drop):
             return judged

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from paceline.complete.attribution import AttributionPolicy
+from paceline.complete.confidence import ConfidenceConfig
 from paceline.complete.modes import Mode
 from paceline.core.errors import ConfigError
 from paceline.prompt.context.config import ContextConfig
@@ -35,6 +36,8 @@ class CompleteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     multi_line_threshold: float = 0.7
     """0 to 1: higher offers single lines more often, 1 always. A request may bring its user's own. At 0.7,
     80 % of the offers of several lines are right, and 82 % of the chances are taken (docs/completion.md)."""
+    confidence: ConfidenceConfig = ConfidenceConfig()
+    """Where an automatic completion ends because what follows is too unlikely (complete/confidence.py)."""
     is_skipping: bool = True
     """Are places left alone where an automatic completion is hardly ever wanted (complete/skip.py)?"""
     disabled_steps: frozenset[str] = frozenset()
@@ -104,6 +107,7 @@ def plain_config(**changes: Any) -> CompleteConfig:
     off: dict[str, Any] = {
         "is_mode_inferred": False,
         "is_skipping": False,
+        "confidence": ConfidenceConfig(is_enabled=False),
         "disabled_steps": frozenset(STEP_NAMES) - {"end_by_mode", "drop_blank", "trim_end"},
         "is_cached": False,
         "is_prefetching": False,

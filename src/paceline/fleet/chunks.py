@@ -34,6 +34,8 @@ class ChunkAssembler:
         self._num_tokens = 0
         self._logprob = 0.0
         self._details: list[TokenDetail] = []
+        self._ends: list[tuple[int, float]] = []
+        """Where each token ends in `_text`, and its log-probability."""
 
     @property
     def is_stopped(self) -> bool:
@@ -53,6 +55,7 @@ class ChunkAssembler:
         if self._is_detailed:
             self._details.append(self._detail(token, text if is_prompt else None))
         self._text += self._cutter.add(text)
+        self._ends.append((len(self._text), token.logprob))
 
     def _detail(self, token: Token, rest: str | None) -> TokenDetail:
         """`rest` is what is left of a token that began with skipped characters."""
@@ -82,8 +85,10 @@ class ChunkAssembler:
             logprob=self._logprob,
             finish_reason=reason,
             tokens=tuple(self._details),
+            marks=tuple((len(self._text) - end, logprob) for end, logprob in self._ends),
         )
         self._text, self._num_tokens, self._logprob, self._details = "", 0, 0.0, []
+        self._ends = []
         return chunk
 
 

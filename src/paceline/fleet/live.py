@@ -127,7 +127,10 @@ class LiveText:
     def _marked(self, chunk: TextChunk, text: str, *, is_first: bool) -> TextChunk:
         """A chunk as one reader sees it: tokens whose text it has typed itself do not count."""
         if chunk.text and not text:
-            chunk = replace(chunk, num_tokens=0, logprob=0.0, tokens=())
+            chunk = replace(chunk, num_tokens=0, logprob=0.0, tokens=(), marks=())
+        elif len(text) < len(chunk.text):
+            left = tuple(mark for mark in chunk.marks if mark[0] < len(text))
+            chunk = replace(chunk, marks=left)
         return replace(
             chunk,
             text=text,

@@ -101,6 +101,9 @@ class TextChunk(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason | None = None
     tokens: tuple[TokenDetail, ...] = ()
     """Filled if `num_top_logprobs` was set."""
+    marks: tuple[tuple[int, float], ...] = ()
+    """For each token, in order: how many characters of `text` follow it, and its log-probability. Empty if
+    the generator does not say; then nothing is known but their sum."""
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):

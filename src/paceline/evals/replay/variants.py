@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from paceline.complete.confidence import ConfidenceConfig
 from paceline.complete.config import CompleteConfig, plain_config
 from paceline.complete.postprocess import STEP_NAMES
 
@@ -32,6 +33,7 @@ def brain(**changes: Any) -> Variant:
 PARTS: dict[str, dict[str, Any]] = {
     "mode inference": {"is_mode_inferred": False},
     "skips": {"is_skipping": False},
+    "confidence": {"confidence": ConfidenceConfig(is_enabled=False)},
     "cache": {"is_cached": False},
     "prefetch": {"is_prefetching": False},
     "debounce": {"is_debounced": False},
