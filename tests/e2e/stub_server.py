@@ -31,6 +31,8 @@ class ScriptedModel:
         """The JSON of every /infill request, in order of arrival."""
         self.error: tuple[int, str] | None = None
         """Status and sentence to fail with, instead of answering."""
+        self.note: dict[str, Any] = {}
+        """Changes to what the reply tells of the brain's decision."""
         self.is_held = False
         """While true, requests wait for their answer. Any thread may set it."""
 
@@ -44,8 +46,20 @@ class ScriptedModel:
             return JSONResponse({"error": {"message": sentence}}, status_code=status)
         content = self.answer(body["input_prefix"], body["input_suffix"])
         timings = {"prompt_ms": 3.25, "predicted_ms": 8.5}
+        note = {
+            "request_id": f"cmpl-{len(self.bodies):032x}",
+            "drop_reason": None if content else "blank",
+            "mode": "single_line",
+            "source": "network",
+            "probability": 0.625 if content else None,
+        }
         return JSONResponse(
-            {"content": content, "tokens_predicted": len(content.split()), "timings": timings}
+            {
+                "content": content,
+                "tokens_predicted": len(content.split()),
+                "timings": timings,
+                "paceline": note | self.note,
+            }
         )
 
 

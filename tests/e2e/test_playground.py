@@ -155,26 +155,32 @@ def test_every_keystroke_asks_with_the_text_around_the_cursor(
     type_and_wait(stub_page, model, "x")
     parts = [(body["input_prefix"], body["input_suffix"]) for body in model.bodies]
     assert parts == [("d", ""), ("de", ""), ("dx", "e")]
+    session_id = model.bodies[0]["session_id"]
+    assert len(session_id) > 20
     assert model.bodies[0] == {
         "input_prefix": "d",
         "input_suffix": "",
-        "prompt": "",
-        "n_predict": 48,
-        "temperature": 0,
-        "stream": False,
-        "mode": "single_line",
-    }
+        "filename": "playground.py",
+        "session_id": session_id,
+        "document_id": "document-1",
+        "trigger": "automatic",
+    }, "how much to write is the server's decision"
+    assert {body["session_id"] for body in model.bodies} == {session_id}
 
 
-def test_an_empty_indented_line_asks_for_the_rest_of_the_block(
+def test_each_page_is_a_session_and_each_example_a_document(
     stub_page: Page, model: ScriptedModel
 ) -> None:
-    stub_page.keyboard.type("if x:")
-    expect_settled(stub_page)
-    model.bodies.clear()
-    type_and_wait(stub_page, model, "\ny")
-    assert [body["mode"] for body in model.bodies] == ["block_body", "single_line"]
-    assert model.bodies[0]["input_prefix"] == "if x:\n    "
+    model.answer = finish_example
+    titles = stub_page.locator("#examples option").all_text_contents()[1:3]
+    for title in titles:
+        stub_page.locator("#examples").select_option(title)
+        expect(ghost(stub_page)).to_be_visible()
+    stub_page.reload()
+    type_and_wait(stub_page, model, "x")
+    sessions = [(body["session_id"], body["document_id"]) for body in model.bodies]
+    assert [document for _, document in sessions] == ["document-2", "document-3", "document-1"]
+    assert sessions[0][0] == sessions[1][0] != sessions[2][0]
 
 
 def test_tab_accepts_all_lines(stub_page: Page) -> None:
@@ -285,14 +291,16 @@ def test_the_next_word_is_accepted_by_itself(stub_page: Page, model: ScriptedMod
     assert len(model.bodies) == num_asked
 
 
-def test_alt_backslash_asks(stub_page: Page, model: ScriptedModel) -> None:
+@pytest.mark.parametrize("keys", ["Alt+Backslash", "Control+Space"])
+def test_keys_ask_by_hand(stub_page: Page, model: ScriptedModel, keys: str) -> None:
     stub_page.keyboard.type(TYPED)
     expect_ghost(stub_page, REST)
     stub_page.keyboard.press("Escape")
     num_asked = len(model.bodies)
-    stub_page.keyboard.press("Alt+Backslash")
+    stub_page.keyboard.press(keys)
     expect_ghost(stub_page, REST)
     assert len(model.bodies) == num_asked + 1
+    assert [body["trigger"] for body in model.bodies[-2:]] == ["automatic", "invoked"]
     assert text_of(stub_page) == TYPED
 
 
@@ -335,6 +343,24 @@ def test_the_status_bar_tells_model_time_and_counts(stub_page: Page) -> None:
     expect(stub_page.locator("#announcement[aria-live=polite]")).to_contain_text(
         f"Completion: {REST}"
     )
+
+
+def test_the_status_bar_tells_what_the_server_decided(
+    stub_page: Page, model: ScriptedModel
+) -> None:
+    decision, link = stub_page.locator("#decision"), stub_page.locator("#trace")
+    expect(link).to_be_hidden()
+    type_and_wait(stub_page, model, TYPED)
+    expect(decision).to_have_text("single line · from the model · kept with 63 %")
+    expect(link).to_have_attribute("href", f"v1/requests/cmpl-{len(TYPED):032x}/trace")
+    expect(link).to_have_text("cmpl-00000000")
+    model.note = {"mode": "block_body", "source": "prefetch", "probability": None}
+    stub_page.keyboard.press("Control+Space")
+    expect(decision).to_have_text("block body · asked ahead")
+    model.answer = lambda _prefix, _suffix: ""
+    model.note = {"source": "none", "drop_reason": "mid_word"}
+    stub_page.keyboard.type("!")
+    expect(decision).to_have_text("single line · nothing: mid word")
 
 
 def test_the_servers_own_sentence_is_shown(stub_page: Page, model: ScriptedModel) -> None:
@@ -387,5 +413,7 @@ def test_the_real_server_completes(page: Page, tiny_model: Path, is_shipped: boo
         typed = text_of(page)
         offered: Any = page.evaluate("window.paceline.ghostText()")
         assert offered
+        trace = page.request.get(f"{url}/{page.locator('#trace').get_attribute('href')}")
+        assert trace.json()["outcome"] == "shown"
         page.keyboard.press("Tab")
         assert text_of(page) == typed + offered

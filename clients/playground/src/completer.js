@@ -1,7 +1,7 @@
 // The playground's two questions to the server. Knows HTTP; knows nothing of the editor.
 // Addresses are relative, so the page also works under a path behind a proxy.
 
-const MAX_NEW_TOKENS = 48;
+const FILENAME = "playground.py"; // says the language; no such file needs to exist
 const NO_ANSWER = "The server does not answer; is it still running? The next keystroke asks again.";
 
 /** A failure whose message is a sentence for the user. */
@@ -26,18 +26,21 @@ async function ask(address, init) {
   return body;
 }
 
-/** How much to ask for: the rest of a block on its first, still empty line; elsewhere the rest of the line. */
-function modeAt(prefix, suffix) {
-  const isBlankAndIndented = /\n[ \t]+$/.test(prefix) && /^[ \t]*(?:\n|$)/.test(suffix);
-  return isBlankAndIndented ? "block_body" : "single_line";
+/** A name that no other page has: the server supersedes older requests of the same session and document. */
+function drawSessionId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(12)); // randomUUID is missing on plain HTTP
+  return `playground-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
+const sessionId = drawSessionId();
+
 /**
- * Ask for the text between `prefix` and `suffix`, in llama.cpp's dialect; `mode` is Paceline's own field in it.
+ * Ask for the text between `prefix` and `suffix`, in llama.cpp's dialect with Paceline's own fields.
  *
- * `roundTripMs` is measured here, from asking to the last byte; the other times are the server's, if it tells them.
+ * What to show, how much of it and whether at all is the server's decision; `isInvoked` tells that the user asked by hand.
+ * `roundTripMs` is measured here, from asking to the last byte; the rest is the server's word, if it tells it.
  */
-export async function requestInfill(prefix, suffix, signal) {
+export async function requestInfill({ prefix, suffix, isInvoked, documentId, signal }) {
   const startMs = performance.now();
   const answer = await ask("infill", {
     method: "POST",
@@ -45,16 +48,21 @@ export async function requestInfill(prefix, suffix, signal) {
     body: JSON.stringify({
       input_prefix: prefix,
       input_suffix: suffix,
-      prompt: "",
-      n_predict: MAX_NEW_TOKENS,
-      temperature: 0,
-      stream: false,
-      mode: modeAt(prefix, suffix),
+      filename: FILENAME,
+      session_id: sessionId,
+      document_id: documentId,
+      trigger: isInvoked ? "invoked" : "automatic",
     }),
     signal,
   });
+  const note = answer.paceline;
   return {
     text: answer.content ?? "",
+    requestId: note?.request_id ?? "",
+    mode: note?.mode ?? "",
+    source: note?.source ?? "",
+    probability: note?.probability ?? null,
+    dropReason: note?.drop_reason ?? "",
     roundTripMs: performance.now() - startMs,
     numTokens: answer.tokens_predicted,
     prefillMs: answer.timings?.prompt_ms,

@@ -1,7 +1,8 @@
 // Ghost text for CodeMirror 6: shows a completion at the cursor and decides when to ask for one.
 // Knows the editor; knows nothing of HTTP or of the page around it.
 //
-// - Every edit asks, and cancels the request before it. There is no debounce.
+// - Every edit asks, and cancels the request before it; whether to wait or to show anything is the server's decision.
+// - Ctrl-Space and Alt-\ ask by hand.
 // - Typing what the ghost text says only uses it up; nothing is asked until nothing is left of it.
 // - An answer is shown only if neither the text nor the cursor has changed since it was asked for.
 //
@@ -110,22 +111,22 @@ class Asker {
     return true;
   }
 
-  ask() {
+  ask({ isInvoked = false } = {}) {
     this.cancel();
     const { state } = this.view;
     const { ranges, main } = state.selection;
     const text = state.sliceDoc();
     if (ranges.length > 1 || !main.empty || !text.trim()) return;
     this.controller = new AbortController();
-    void this.show(text.slice(0, main.head), text.slice(main.head), this.controller);
+    void this.show({ prefix: text.slice(0, main.head), suffix: text.slice(main.head), isInvoked }, this.controller);
   }
 
-  async show(prefix, suffix, controller) {
+  async show(question, controller) {
     const { doc } = this.view.state;
     let completion = "";
     this.options.onAsked();
     try {
-      completion = await this.options.complete(prefix, suffix, controller.signal);
+      completion = await this.options.complete({ ...question, signal: controller.signal });
     } catch (error) {
       if (!controller.signal.aborted) {
         this.controller = null;
@@ -137,9 +138,10 @@ class Asker {
     this.controller = null;
     this.options.onSettled();
     const { state } = this.view;
-    if (state.doc !== doc || state.selection.main.head !== prefix.length) return;
+    const offset = question.prefix.length;
+    if (state.doc !== doc || state.selection.main.head !== offset) return;
     const text = completion.replace(/\r\n?/g, "\n"); // as the document will hold it
-    const ghost = text ? { text, offset: prefix.length } : null;
+    const ghost = text ? { text, offset } : null;
     this.view.dispatch({ effects: setGhost.of(ghost) });
     if (ghost) this.options.onShown(text);
   }
@@ -167,7 +169,7 @@ function accept(view, options, numCharsOf) {
 /**
  * The extension.
  *
- * `options.complete(prefix, suffix, signal)` resolves to the completion ("" for none) and rejects on failure.
+ * `options.complete({ prefix, suffix, isInvoked, signal })` resolves to the completion ("" for none) and rejects on failure.
  * `onAsked`, `onSettled` (answered or cancelled), `onFailed(error)`, `onShown(text)`, `onAccepted(text)` report
  * what happened; accepting word by word reports each word.
  */
@@ -184,13 +186,14 @@ export function ghostText(options) {
     { key: "Mod-ArrowRight", run: (view) => accept(view, options, (text) => NEXT_WORD.exec(text)[0].length) },
     { key: "Escape", run: dismiss },
   ];
-  // By hand, because a keymap ignores Alt with a character on macOS, where it types another character.
+  // Not in the keymap, because that ignores Alt with a character on macOS, where it types another character.
   const invoke = EditorView.domEventHandlers({
     keydown(event, view) {
       const isBackslash = event.code === "Backslash" || event.key === "\\";
-      if (!isBackslash || !event.altKey || event.ctrlKey || event.metaKey) return false;
+      const isAlone = event.altKey !== event.ctrlKey && !event.metaKey;
+      if (!isAlone || !(event.altKey ? isBackslash : event.code === "Space")) return false;
       event.preventDefault();
-      view.plugin(asker).ask();
+      view.plugin(asker).ask({ isInvoked: true });
       return true;
     },
   });

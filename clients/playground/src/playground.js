@@ -17,11 +17,12 @@ import {
 import { requestInfill, requestModelId } from "./completer.js";
 import { examples } from "./examples.js";
 import { ghostText, shownGhostText } from "./ghost_text.js";
-import { announce, showCounts, showModel, showState, showTiming } from "./status.js";
+import { announce, showCounts, showDecision, showModel, showState, showTiming } from "./status.js";
 import { theme } from "./theme.js";
 
 let numShown = 0;
 let numAcceptedChars = 0;
+let numDocuments = 1;
 let isModelKnown = false;
 let hasFailed = false;
 
@@ -43,10 +44,11 @@ function fail(error) {
 }
 
 const completions = ghostText({
-  async complete(prefix, suffix, signal) {
-    const completion = await requestInfill(prefix, suffix, signal);
+  async complete(question) {
+    const completion = await requestInfill({ ...question, documentId: `document-${numDocuments}` });
     hasFailed = false;
     showTiming(completion);
+    showDecision(completion);
     if (!isModelKnown) void learnModel(); // the server was down before
     return completion.text;
   },
@@ -103,6 +105,7 @@ const view = new EditorView({
 });
 
 function openExample({ text, offset }) {
+  numDocuments += 1;
   view.dispatch({
     changes: { from: 0, to: view.state.doc.length, insert: text },
     selection: { anchor: offset },

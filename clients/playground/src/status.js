@@ -25,6 +25,27 @@ export function showTiming({ roundTripMs, prefillMs, decodeMs, numTokens }) {
   element.title = parts.join(" · ");
 }
 
+const SOURCES = {
+  network: "from the model",
+  cache: "from the cache",
+  typed_as_suggested: "typed as suggested",
+  prefetch: "asked ahead",
+};
+
+/** Show what the server decided: how much and from where, or why nothing. The request's id leads to its trace. */
+export function showDecision({ text, mode, source, probability, dropReason, requestId }) {
+  const words = (name) => name.replaceAll("_", " ");
+  const parts = [words(mode), SOURCES[source] ?? ""];
+  if (!text) parts.push(`nothing: ${words(dropReason) || "no reason given"}`);
+  if (probability !== null) parts.push(`kept with ${Math.round(probability * 100)} %`);
+  byId("decision").textContent = parts.filter(Boolean).join(" · ");
+  const link = byId("trace");
+  link.hidden = !requestId;
+  link.textContent = requestId.slice(0, 13);
+  link.title = `Why: the trace of ${requestId}`;
+  if (requestId) link.href = `v1/requests/${encodeURIComponent(requestId)}/trace`;
+}
+
 /** Show how many characters were accepted and how many completions were shown. */
 export function showCounts(numAcceptedChars, numShown) {
   byId("accepted").textContent = `${plural(numAcceptedChars, "char")} accepted`;
