@@ -351,7 +351,7 @@ def test_the_status_bar_tells_what_the_server_decided(
     decision, link = stub_page.locator("#decision"), stub_page.locator("#trace")
     expect(link).to_be_hidden()
     type_and_wait(stub_page, model, TYPED)
-    expect(decision).to_have_text("single line · from the model · kept with 63 %")
+    expect(decision).to_have_text("single line · from the model · 63 % likely kept")
     expect(link).to_have_attribute("href", f"v1/requests/cmpl-{len(TYPED):032x}/trace")
     expect(link).to_have_text("cmpl-00000000")
     model.note = {"mode": "block_body", "source": "prefetch", "probability": None}

@@ -37,7 +37,7 @@ export function showDecision({ text, mode, source, probability, dropReason, requ
   const words = (name) => name.replaceAll("_", " ");
   const parts = [words(mode), SOURCES[source] ?? ""];
   if (!text) parts.push(`nothing: ${words(dropReason) || "no reason given"}`);
-  if (probability !== null) parts.push(`kept with ${Math.round(probability * 100)} %`);
+  if (probability !== null) parts.push(`${Math.round(probability * 100)} % likely kept`);
   byId("decision").textContent = parts.filter(Boolean).join(" · ");
   const link = byId("trace");
   link.hidden = !requestId;
