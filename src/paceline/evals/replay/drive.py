@@ -29,6 +29,9 @@ from paceline.traces.moments import Moment, moments
 from paceline.traces.types import Trace
 from paceline.traces.user import GhostText, Reaction, UserConfig, react
 
+ELSEWHERE = frozenset({"jump", "paste", "delete"})
+"""Keystrokes after which nobody waits for a completion."""
+
 
 class Windows(NamedTuple):
     """Which keys of a trace are asked about: `num_on`, then `num_off` not, and so on, at most `max_keys`.
@@ -58,6 +61,16 @@ class Screen(msgspec.Struct):
     request_id: str
     num_read_chars: int = 0
     is_seen: bool = False
+
+
+class _Accepted(NamedTuple):
+    """Text that was accepted, whose keys are still to come in the trace."""
+
+    edit_index: int
+    num_typed: int
+    """Where it ends, as moments count."""
+    rest: Moment
+    """The state in which it left the document."""
 
 
 class GateRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,42 +110,35 @@ class Driver:
         self._now_ms = 0.0
         self._screen: Screen | None = None
         self._sliced_until = 0
+        self._accepted: _Accepted | None = None
 
     async def run(self, trace: Trace, windows: Windows | None = None) -> None:
         """Type it to its end; the brain is asked in `windows`, or always."""
         previous_at_ms = 0.0
-        skip_to: tuple[int, int] | None = None
-        num_covered = (
-            0  # with what was spared, so that every variant covers the same part of the trace
-        )
+        num_covered = 0  # with what was spared, so that every variant covers the same part of the trace
         for index, moment in enumerate(moments(trace)):
             gap_ms = moment.keystroke.at_ms - previous_at_ms
             previous_at_ms = moment.keystroke.at_ms
             if windows is not None and num_covered >= windows.max_keys:
                 return
-            if skip_to is not None and _is_before(moment, skip_to):
-                if self._is_asked_about(index, moment, windows):
-                    num_covered += 1
-                    self.tally.num_spared += 1
-                    self.tally.num_chances += moment.is_opportunity
+            is_asked = self._is_asked_about(index, moment, windows)
+            is_spared = await self._is_spared(moment, gap_ms, is_asked=is_asked)
+            if is_asked:
+                num_covered += 1
+                self.tally.num_spared += is_spared
+                self.tally.num_chances += moment.is_opportunity
+            if is_spared:
                 continue
-            skip_to = None
             self._now_ms += gap_ms
             self._clock.skip(gap_ms)
-            if moment.keystroke.kind in ("jump", "paste", "delete"):
+            if is_asked:
+                await self._press(moment, _gap_after(moment))
+            else:
                 self._screen = None
-                continue
-            if not moment.cursor.document.text or not self._is_asked_about(index, moment, windows):
-                self._screen = None
-                continue
-            num_covered += 1
-            self.tally.num_chances += moment.is_opportunity
-            next_gap_ms = None if moment.next_at_ms is None else moment.next_at_ms - previous_at_ms
-            num_kept = await self._press(moment, next_gap_ms)
-            if num_kept:
-                skip_to = (moment.edit_index, moment.num_typed + num_kept)
 
     def _is_asked_about(self, index: int, moment: Moment, windows: Windows | None) -> bool:
+        if moment.keystroke.kind in ELSEWHERE or not moment.cursor.document.text:
+            return False
         if windows is not None and windows.is_sliced_only:
             is_start = moment.keystroke.kind == "newline" and moment.is_opportunity
             if is_start and self._is_sliced is not None and self._is_sliced(moment.cursor):
@@ -140,14 +146,31 @@ class Driver:
             return index < self._sliced_until
         return windows is None or windows.has(index)
 
-    async def _press(self, moment: Moment, next_gap_ms: float | None) -> int:
-        """One key; returns how many characters of the truth the user took instead of typing them."""
-        num_kept = num_now = await self._ask(moment, next_gap_ms)
-        while num_now and num_kept < len(moment.truth):
+    async def _is_spared(self, moment: Moment, gap_ms: float, *, is_asked: bool) -> bool:
+        """Is this a key that need not be pressed, since what it types was accepted?
+
+        Where the accepted text ends the brain is asked again, and more may be accepted.
+        """
+        accepted = self._accepted
+        while accepted is not None and moment.edit_index == accepted.edit_index:
+            if moment.num_typed < accepted.num_typed:
+                return True
+            self._accepted = None
+            is_reached = moment.num_typed == accepted.num_typed
+            if is_asked:
+                await self._press(accepted.rest, _gap_after(moment) if is_reached else gap_ms)
+            if is_reached:
+                return True
+            accepted = self._accepted
+        self._accepted = None
+        return False
+
+    async def _press(self, moment: Moment, next_gap_ms: float | None) -> None:
+        """One key, or an accept: ask, and see what the user takes of it."""
+        num_kept = await self._ask(moment, next_gap_ms)
+        if num_kept:
             rest = _after(moment, num_kept)
-            num_now = await self._ask(rest, self._user.key_ms)
-            num_kept += num_now
-        return num_kept
+            self._accepted = _Accepted(moment.edit_index, rest.num_typed, rest)
 
     async def _ask(self, moment: Moment, next_gap_ms: float | None) -> int:
         pressed_ms = self._now_ms
@@ -297,12 +320,9 @@ def count_answer(tally: Tally, moment: Moment, completion: Completion, trace: Re
         tally.spans_ms.setdefault(span.name, []).append(span.ms)
 
 
-def _is_before(moment: Moment, place: tuple[int, int]) -> bool:
-    """Is this a key that need not be pressed: of the same edit, and before the accepted text's end?"""
-    edit_index, num_typed = place
-    return moment.edit_index == edit_index and moment.num_typed < num_typed + (
-        0 if moment.truth else 1
-    )
+def _gap_after(moment: Moment) -> float | None:
+    """Time to the next key; None: there is none."""
+    return None if moment.next_at_ms is None else moment.next_at_ms - moment.keystroke.at_ms
 
 
 def _after(moment: Moment, num_chars: int) -> Moment:
