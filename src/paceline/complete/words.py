@@ -22,14 +22,16 @@ MAX_PARTIAL_HITS = 200
 _NONE: frozenset[str] = frozenset()
 _WORD = re.compile(r"[^\W\d]\w*")
 _ATTRIBUTE = re.compile(
-    r"(?:\.|->|::)\s*([^\W\d]\w*)|(?:\bdef|\bclass|\bfn|\bfunc|\bfunction|\bget|\bset)\s+([^\W\d]\w*)"
-    r"|([^\W\d]\w*)\s*(?::|=(?!=)|\()"
+    r"(?:\.|->|::)\s*+([^\W\d]\w*+)|(?:\bdef|\bclass|\bfn|\bfunc|\bfunction|\bget|\bset)\s++([^\W\d]\w*+)"
+    r"|\b([^\W\d]\w*+)\s*+(?::|=(?!=)|\()"
 )
-"""What follows a dot, and what may be meant by one elsewhere: functions, fields with their types or values, keywords."""
+"""What follows a dot, and what may be meant by one elsewhere: functions, fields with their types or values, keywords.
+
+Each character is read a bounded number of times, also in a word or a gap of a million: `\\b` and `*+` see to it."""
 
 _MODULE = re.compile(
-    r"^\s*(?:from\s+([\w.]+)\s+import\b|import\s+([\w., \t]+))"
-    r"|(?:\bfrom|\brequire\(|\bimport\(|^\s*import)\s*(['\"`])([^'\"`\n]{1,200})\3",
+    r"^[ \t]*+(?:from\s++([\w.]++)\s++import\b|import\s++([\w., \t]++))"
+    r"|(?:\bfrom|\brequire\(|\bimport\(|^[ \t]*+import)\s*+(['\"`])([^'\"`\n]{1,200})\3",
     re.MULTILINE,
 )
 

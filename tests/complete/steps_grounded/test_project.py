@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,12 @@ def test_many_new_documents_are_read_over_several_keystrokes() -> None:
     known = [index.update_all([large, *documents]) for _ in range(3)]
     assert known == [False, False, True]
     assert index.num_documents == 6
+
+
+@pytest.mark.parametrize("piece", ["a", "a ", "import \n ", " \n", "a.", "def ", "from a"])
+def test_a_text_without_line_ends_or_with_nothing_else_is_read_in_one_pass(piece: str) -> None:
+    size = 200_000
+    started_s = time.perf_counter()
+    words_of("import " + piece * (size // len(piece)))
+    words_of("x = '" + "a" * size + "'")
+    assert time.perf_counter() - started_s < 5, "read again from each character, it takes minutes"
