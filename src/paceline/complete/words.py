@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 import msgspec
@@ -10,8 +11,8 @@ import msgspec
 MAX_CHARS = 1_000_000
 """Of a longer document only the beginning is read: the rest is data more often than code."""
 
-MAX_BLOCK_CHARS = 8_000
-"""Longer runs of lines without a blank one are read each time, lest they fill the memory."""
+MAX_BLOCK_CHARS = 2_000
+"""Longer runs of lines without a blank one are read in pieces, each remembered by itself."""
 
 MAX_KNOWN_BLOCKS = 16_384
 """Blocks remembered, of all documents: about 10 MB."""
@@ -47,10 +48,7 @@ class Words(msgspec.Struct, frozen=True):
 
 def words_of(text: str) -> Words:
     """All words of `text`, comments and strings included. After a keystroke one block is read anew."""
-    blocks = [
-        _known_block(block) if len(block) <= MAX_BLOCK_CHARS else _block(block)
-        for block in text[:MAX_CHARS].split("\n\n")
-    ]
+    blocks = [_known_block(block) for block in _blocks(text[:MAX_CHARS])]
     return Words(
         _NONE.union(*(block.names for block in blocks)),
         _NONE.union(*(block.attributes for block in blocks)),
@@ -76,6 +74,21 @@ def has_word(text: str, word: str, start: int = 0, end: int = MAX_CHARS) -> bool
 
 def _is_word_char(char: str) -> bool:
     return char.isalnum() or char == "_"
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """`text` cut at blank lines, and where these are far apart at line ends, or at spaces if lines are long.
+
+    Each cut depends on little but the text since the one before it, so that an edit moves few of them.
+    """
+    for block in text.split("\n\n"):
+        start, size = 0, len(block)
+        while size - start > MAX_BLOCK_CHARS:
+            end = start + MAX_BLOCK_CHARS
+            cut = max(block.rfind("\n", start + 1, end), 0) or block.rfind(" ", start + 1, end)
+            yield block[start : cut if cut > 0 else end]
+            start = cut if cut > 0 else end
+        yield block[start:]
 
 
 def _block(text: str) -> Words:

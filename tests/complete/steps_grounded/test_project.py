@@ -205,3 +205,17 @@ def test_a_text_without_line_ends_or_with_nothing_else_is_read_in_one_pass(piece
     words_of("import " + piece * (size // len(piece)))
     words_of("x = '" + "a" * size + "'")
     assert time.perf_counter() - started_s < 5, "read again from each character, it takes minutes"
+
+
+def test_lines_without_a_blank_one_among_them_are_read_in_pieces() -> None:
+    text = "".join(f"value_{n} = compute_{n}(first, second)\n" for n in range(20_000))
+    words_of(text)
+    num_read = words._known_block.cache_info().misses
+    for at in (0, 300_000, 700_000):
+        assert {"value_0", "typed_here", "compute_9999"} <= words_of(
+            f"{text[:at]} typed_here {text[at:]}"
+        ).names
+    assert words._known_block.cache_info().misses - num_read < 30
+    assert "".join(words._blocks(text)) == text
+    long = "word_1 word_2 " * 1_000
+    assert words_of(long).names == {"word_1", "word_2"}
