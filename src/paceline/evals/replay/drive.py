@@ -10,6 +10,8 @@ comes after the next key is shown only if that key agrees with it. Reading delay
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -40,16 +42,24 @@ class Windows(NamedTuple):
     """
 
     num_on: int = 60
-    num_off: int = 240
-    max_keys: int = 300
+    num_off: int | None = None
+    """None: as many as spread `max_keys` over the whole trace, see `over`."""
+    max_keys: int = 250
     phase: int = 0
     """Where in the pattern the trace begins."""
     is_sliced_only: bool = False
     """Ask only at cursors of the slice, and for `num_on` keys after each."""
 
+    def over(self, num_keys: int, rng: random.Random) -> Windows:
+        """These windows for a trace of `num_keys`, beginning anywhere in the pattern. A short one is covered whole."""
+        num_off = self.num_off
+        if num_off is None:
+            num_off = max(math.ceil(self.num_on * (num_keys / self.max_keys - 1)), 0)
+        return self._replace(num_off=num_off, phase=rng.randrange(self.num_on + num_off))
+
     def has(self, index: int) -> bool:
         """Is the key of that index asked about?"""
-        return (index + self.phase) % (self.num_on + self.num_off) < self.num_on
+        return (index + self.phase) % (self.num_on + (self.num_off or 0)) < self.num_on
 
 
 class Screen(msgspec.Struct):
@@ -115,7 +125,9 @@ class Driver:
     async def run(self, trace: Trace, windows: Windows | None = None) -> None:
         """Type it to its end; the brain is asked in `windows`, or always."""
         previous_at_ms = 0.0
-        num_covered = 0  # with what was spared, so that every variant covers the same part of the trace
+        num_covered = (
+            0  # with what was spared, so that every variant covers the same part of the trace
+        )
         for index, moment in enumerate(moments(trace)):
             gap_ms = moment.keystroke.at_ms - previous_at_ms
             previous_at_ms = moment.keystroke.at_ms
@@ -239,6 +251,9 @@ class Driver:
         if stays is not None and completion.text == stays.text:
             stays.request_id = completion.request_id
             stays.num_replaced_chars = completion.num_replaced_chars
+            for part in tallies[1:]:  # what a part has not seen coming is new to it
+                part.num_shown += 1
+                part.num_shown_chars += len(stays.text)
             return
         for tally in tallies:
             tally.num_flickers += stays is not None

@@ -90,7 +90,7 @@ def result_of(outcome: Outcome, variant: Variant, user: str) -> VariantResult:
     return VariantResult(
         name=variant.name,
         user=user,
-        config=msgspec.to_builtins(variant.config, order="deterministic"),
+        config=msgspec.json.decode(msgspec.json.encode(variant.config, order="deterministic")),
         figures=figures_of(total),
         slice=figures_of(outcome.slice),
         counts={name: value for name, value in counts.items() if isinstance(value, int | float)},
@@ -106,7 +106,9 @@ def result_of(outcome: Outcome, variant: Variant, user: str) -> VariantResult:
 
 def columns_of(tallies: Sequence[Tally]) -> dict[str, tuple[float, ...]]:
     """The columns of these traces."""
-    return {name: tuple(map(value, tallies)) for name, value in COLUMNS.items()}
+    return {
+        name: tuple(float(value(tally)) for tally in tallies) for name, value in COLUMNS.items()
+    }
 
 
 class RecordFile:
@@ -123,7 +125,7 @@ class RecordFile:
     def add(self, record: Record) -> None:
         """Keep it, at once and on disk."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        is_cut = self.path.is_file() and not self.path.read_bytes().endswith((b"\n", b""))
+        is_cut = self.path.is_file() and self.path.read_bytes()[-1:] not in (b"\n", b"")
         with self.path.open("ab") as file:
             file.write(b"\n" * is_cut + msgspec.json.encode(record) + b"\n")
         self._records[record.key] = record

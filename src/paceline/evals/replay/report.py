@@ -227,18 +227,10 @@ class Comparer:
     def _differences(
         self, columns: Mapping[str, Sequence[float]], others: Mapping[str, Sequence[float]]
     ) -> dict[str, Difference | None]:
-        found: dict[str, Difference | None] = {}
-        for figure in KEY_FIGURES:
-            value, resampled = self._ratios(columns, figure)
-            other, other_resampled = self._ratios(others, figure)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                change = resampled / other_resampled - 1
-            difference = interval_of(value - other, resampled - other_resampled)
-            relative = interval_of(value / other - 1 if other else np.nan, change)
-            found[figure.name] = (
-                None if difference is None else Difference(difference=difference, relative=relative)
-            )
-        return found
+        return {
+            figure.name: difference_of(self._ratios(columns, figure), self._ratios(others, figure))
+            for figure in KEY_FIGURES
+        }
 
     def _ratios(
         self, columns: Mapping[str, Sequence[float]], figure: KeyFigure
@@ -257,6 +249,19 @@ def interval_of(value: float, resampled: Floats) -> Interval | None:
     if not np.isfinite(value) or finite.size < MIN_FINITE_SHARE * resampled.size:
         return None
     return percentile_interval(float(value), finite)
+
+
+def difference_of(one: tuple[float, Floats], other: tuple[float, Floats]) -> Difference | None:
+    """The difference of two figures with their resamples; None where either has no value."""
+    (value, resampled), (other_value, other_resampled) = one, other
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = resampled / other_resampled - 1
+        differences = resampled - other_resampled
+    difference = interval_of(value - other_value, differences)
+    if difference is None:
+        return None
+    relative = interval_of(value / other_value - 1, change) if other_value else None
+    return Difference(difference=difference, relative=relative)
 
 
 def _opponent(name: str, by_name: Mapping[str, VariantResult]) -> VariantResult | None:

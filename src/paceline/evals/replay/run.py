@@ -107,18 +107,17 @@ class Replayer:
         )
         num_before = self.memo.num_tokens
         try:
-            await driver.run(item.trace, self._windows_of(session_id))
+            await driver.run(item.trace, self._windows_of(session_id, item.trace))
         finally:
             await service.close()
         driver.tally.num_ahead_tokens = self.memo.num_tokens - num_before - driver.tally.num_tokens
         return driver
 
-    def _windows_of(self, session_id: str) -> Windows | None:
+    def _windows_of(self, session_id: str, trace: Trace) -> Windows | None:
         """The windows, each trace with its own phase: the same for every variant."""
         if self.windows is None:
             return None
-        period = self.windows.num_on + self.windows.num_off
-        return self.windows._replace(phase=random.Random(session_id).randrange(period))
+        return self.windows.over(len(trace.keystrokes), random.Random(session_id))
 
 
 def documented_bodies() -> Callable[[Cursor], bool]:
