@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +40,7 @@ from paceline.evals.replay.variants import Variant, baseline, brain, capped, wit
 from paceline.generate.types import TextGenerator
 from paceline.traces.user import USERS
 
+INTERNAL_ERROR = "internal_error"
 WITHOUT_GATE = "without gate"
 NUM_BINS = 10
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(21))
@@ -121,7 +122,7 @@ def run_study(
         config=config,
         user=USERS[config.user],
         facts=facts_of(generator),
-        warnings=warnings_of(generator, traces),
+        warnings=(*warnings_of(generator, traces), *failures_of(records.values())),
         num_traces_by_project=dict(Counter(one.project for one in traces)),
         traces=tuple(f"{one.project}: {one.trace.document.path}" for one in traces),
         rows=comparer.rows([record.result for record in records.values()]),
@@ -230,6 +231,14 @@ def warnings_of(generator: TextGenerator, traces: Sequence[ReplayTrace]) -> tupl
     if not both:
         return ()
     return (f"{model.model_id} was trained on releases of {', '.join(both)}.",)
+
+
+def failures_of(records: Iterable[Record]) -> Iterator[str]:
+    """A brain that fails inside answers with nothing: figures of it are not the brain's."""
+    for record in records:
+        num = record.result.drops.get(INTERNAL_ERROR, 0)
+        if num:
+            yield f"{record.result.name}: {num:,} requests failed inside the brain; its figures count for nothing."
 
 
 def _packages(manifest: Manifest) -> Sequence[str]:
