@@ -124,7 +124,7 @@ def measure(language: str, workplace: Workplace, num_rounds: int, num_places: in
         num_rounds=num_rounds,
         first_keystroke_ms=round(first_ms, 2),
         own=figures(own),
-        own_of_all_samples=figures([sample.own_ms for samples in ours for sample in samples]),
+        wall=figures([sample.wall_ms for samples in ours for sample in samples]),
         asked=figures([ms for ms, source in zip(own, sources, strict=True) if source == "network"]),
         with_instant_model=figures(
             typical([[sample.all_ms for sample in samples] for samples in ours])
@@ -164,7 +164,7 @@ def page_of(record: Record) -> str:
         f"    {record.command}",
         "",
         f"Commit {record.commit}; load of the machine {record.load_before:.1f} before, {record.load_after:.1f} after. "
-        "Milliseconds of one keystroke; each keystroke by its median over "
+        "Milliseconds of CPU time of one keystroke, unless said otherwise; each keystroke by its median over "
         f"{record.files[0].num_rounds} rounds. What is measured, and how: [benchmarks/README.md](../../README.md). "
         f"Once per process: importing the service {record.import_ms:.0f} ms, warming it up {record.warm_up_ms:.0f} ms; "
         "`paceline serve` does both before it answers.",

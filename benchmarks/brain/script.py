@@ -12,6 +12,8 @@ from paceline.generate.types import GenerateParams, ModelInfo, PromptParts, Text
 
 PIECE_CHARS = 4
 """Of one token; code has 3 to 4 characters a token."""
+LOGPROB = -0.05
+"""A model that is sure of itself: then nothing is cut for being unlikely, and the rules see all of it."""
 TAIL_CHARS = 80
 WRONG = "result = self.compute(value, limit=10)\n"
 
@@ -44,7 +46,9 @@ class ScriptedModel:
                 break
             piece = text[end : end + PIECE_CHARS]
             end += len(piece)
-            yield TextChunk(text=piece, num_tokens=1, logprob=-0.3)
+            yield TextChunk(
+                text=piece, num_tokens=1, logprob=LOGPROB, marks=((len(piece), LOGPROB),)
+            )
             if params.stop_when is not None and params.stop_when(text[:end]):
                 break
         is_ended = end >= len(text) or end < params.max_tokens * PIECE_CHARS
