@@ -193,7 +193,7 @@ def test_decisions() -> None:
     features = GateFeatures(has_logprob=1.0, mean_logprob=-4.0, sum_logprob=-40.0)
     hidden = gate.decide(features, 0.5, request_id="a")
     assert (hidden.is_shown, hidden.is_exempt) == (False, False)
-    assert hidden.reasons[0].startswith("mean_logprob-")
+    assert hidden.reasons[0].startswith("sum_logprob-")
     assert gate.decide(features, 0.0, request_id="a").is_shown
     assert gate.decide(features, 1.0, request_id="a", is_invoked=True).is_shown
     exempt = Gate.load(exempt_share=1.0).decide(features, 1.0, request_id="a")
@@ -259,7 +259,7 @@ def test_the_shipped_weights_say_what_they_are() -> None:
     assert weights.metadata.source
     assert weights.metadata.fitted == bool(weights.metadata.num_rows)
     if weights.metadata.fitted:
-        assert {"auc", "ece"} <= set(weights.metadata.figures)
+        assert {"auc_cross_fitted", "ece_cross_fitted"} <= set(weights.metadata.figures)
 
 
 def test_weights_are_written_as_they_are_read(tmp_path: Path, fitted: GateWeights) -> None:
