@@ -11,15 +11,25 @@ from msgspec.structs import replace
 from paceline.complete.alternatives import choose, sampling_plan
 from paceline.complete.ask import Ask
 from paceline.complete.attribution import Attributor, NullAttributor, attribute
-from paceline.complete.cache import Answer, CacheConfig, Choice, CompletionCache, Hit
+from paceline.complete.cache import (
+    Answer,
+    Asked,
+    CacheConfig,
+    Choice,
+    CompletionCache,
+    Hit,
+    Spot,
+)
 from paceline.complete.confidence import Confidence
 from paceline.complete.config import CompleteConfig
 from paceline.complete.debounce import DebounceConfig, Debouncer
+from paceline.complete.failures import INTERNAL_ERROR, contained, note
 from paceline.complete.gate import Gate, GateDecision, is_exempt_id
 from paceline.complete.gate_features import features_of
 from paceline.complete.generation import UNSURE, Progress, generate
 from paceline.complete.intent import Decision, decide
 from paceline.complete.modes import MODES, Mode
+from paceline.complete.notes import candidate_note, snippet_notes
 from paceline.complete.postprocess import postprocess
 from paceline.complete.prefetch import after_accept
 from paceline.complete.project import ProjectIndex
@@ -35,7 +45,6 @@ from paceline.complete.session import Last
 from paceline.complete.skip import OFF_LIMITS, reason_to_decline, reason_to_skip
 from paceline.complete.splitter import pieces
 from paceline.complete.steps.types import Judged
-from paceline.complete.trace import CandidateNote, SnippetNote
 from paceline.core.types import Candidate, Cursor, Drop, Snippet
 from paceline.generate.types import GenerateParams, ModelInfo, PromptParts, TextGenerator
 from paceline.hygiene.paths import PathRules
@@ -84,22 +93,29 @@ class Answering:
         return next((model for model in models if model.model_id == model_id), models[0])
 
     async def answer(self, ask: Ask) -> Completion:
-        """Run the stages. Raises what the generator raises."""
+        """Run the stages. Raises what the generator raises; a bug in a rule costs what that rule would say."""
         model = self.model(ask.request.model_id)
+        reason, completion = INTERNAL_ERROR, None
         with ask.watch.span("look"):
-            reason = self._reason_for_nothing(ask, model)
+            with contained(ask.trace, "look"):
+                reason = self._reason_for_nothing(ask, model)
             if not reason:
-                self.decide(ask)
-        if reason:
-            return self.nothing(ask, reason)
-        with ask.watch.span("cache"):
-            completion = self.from_cache(ask)
+                with contained(ask.trace, "mode"):
+                    self.decide(ask)
+        if not reason:
+            with ask.watch.span("cache"), contained(ask.trace, "cache"):
+                completion = self.from_cache(ask)
         if completion is not None:
             return completion
+        if not ask.is_prefetch:
+            ask.state.drop_prefetch()
+        if reason:
+            return self.nothing(ask, reason)
         if not await self._is_still_wanted(ask):
             return self.nothing(ask, "superseded")
         with ask.watch.span("context"):
-            self._choose_context(ask)
+            with contained(ask.trace, "context"):
+                self._choose_context(ask)
             parts = ask.parts(self.config)
             params = ask.params(self.config, model.context_tokens)
         written = await self._write(ask, parts, params)
@@ -164,6 +180,16 @@ class Answering:
             reasons=ask.trace.reasons,
         )
 
+    def fail(self, ask: Ask, error: Exception) -> Completion:
+        """The reply where a stage failed without which nothing can be shown.
+
+        Raises: `error`, if it is the generator's.
+        """
+        if ask.watch.stage == "generate":
+            raise error
+        note(ask.trace, ask.watch.stage, error)
+        return self.nothing(ask, INTERNAL_ERROR)
+
     def warm_snippets(self, request: CompleteRequest) -> tuple[Snippet, ...] | None:
         """What the prompt of `request` would hold beside its text; None if its file is off limits."""
         root = request.context.workspace_root
@@ -173,6 +199,11 @@ class Answering:
         own = (*request.snippets, *request.context.client_snippets)
         context = replace(request.context, client_snippets=own)
         return self._chooser.choose(request.cursor, context).snippets
+
+    def knows(self, request: CompleteRequest, asked: Asked, spot: Spot) -> bool:
+        """Is the answer at `spot` there already?"""
+        modes = MODES if request.mode is None else (request.mode,)
+        return self.cache.find(asked, spot, modes=modes) is not None
 
     def keep_leftovers(self, last: Last, scene_at: Callable[[Cursor], Scene]) -> bool:
         """What the model wrote beyond a completion is judged and kept for after it is accepted.
@@ -224,14 +255,15 @@ class Answering:
 
     async def _is_still_wanted(self, ask: Ask) -> bool:
         """Wait for a pause, if the user types too fast for an answer to be seen. False: a newer request came."""
-        if not self.config.is_debounced:
+        if not self.config.is_debounced or ask.is_prefetch:
             return True
-        delay = self._debouncer.delay(ask.pace, is_invoked=not ask.is_automatic)
-        ask.trace.debounce_ms, ask.trace.debounce_reasons = delay.delay_ms, delay.reasons
-        if delay.delay_ms <= 0:
+        with contained(ask.trace, "debounce"):
+            delay = self._debouncer.delay(ask.pace, is_invoked=not ask.is_automatic)
+            ask.trace.debounce_ms, ask.trace.debounce_reasons = delay.delay_ms, delay.reasons
+        if ask.trace.debounce_ms <= 0:
             return True
         with ask.watch.span("debounce"):
-            await self._sleep(delay.delay_ms / 1000)
+            await self._sleep(ask.trace.debounce_ms / 1000)
         return ask.state.newest_request_id == ask.trace.request_id
 
     def _choose_context(self, ask: Ask) -> None:
@@ -241,40 +273,30 @@ class Answering:
         chosen = self._chooser.choose(ask.request.cursor, ask.context, previous)
         state.context, state.is_context_stale = chosen, False
         ask.snippets = chosen.snippets
-        has_paths = self.config.is_code_in_traces
-        ask.trace.snippets = (
-            *(
-                SnippetNote(
-                    origin=snippet.origin,
-                    num_chars=len(snippet.text),
-                    path=snippet.path if has_paths else "",
-                )
-                for snippet in chosen.snippets
-            ),
-            *(
-                SnippetNote(
-                    origin=item.origin, skipped=item.reason, path=item.path if has_paths else ""
-                )
-                for item in chosen.skipped
-            ),
-        )
+        ask.trace.snippets = snippet_notes(chosen, has_code=self.config.is_code_in_traces)
 
     async def _write(self, ask: Ask, parts: PromptParts, params: GenerateParams) -> list[Written]:
         """Let the model write once, or as often as there should be alternatives, and judge all of it."""
         num = 1 if ask.is_automatic else ask.request.num_alternatives
         plan = sampling_plan(params, num) if num > 1 else (params,)
+        tasks = [asyncio.ensure_future(self._run(ask, parts, one)) for one in plan]
         self.num_running += 1
         try:
             with ask.watch.span("generate"):
-                written = await asyncio.gather(*(self._run(ask, parts, one) for one in plan))
+                written = await asyncio.gather(*tasks)
         finally:
+            for task in tasks:  # where one failed, the others are in vain
+                task.cancel()
             self.num_running -= 1
         first = written[0]
         ask.trace.prompt_tokens, ask.trace.cached_tokens = first.prompt_tokens, first.cached_tokens
         ask.first_text_ms = first.first_text_ms
         self._debouncer.record_latency(ask.watch.spans[-1].ms)
         with ask.watch.span("steps"):
-            return [Written(progress, self._judge(ask, progress)) for progress in written]
+            judged = [Written(progress, self._judge(ask, progress)) for progress in written]
+        failed = (note.step for one in judged for note in one.judged.trail if note.is_failed)
+        ask.trace.failed += tuple(dict.fromkeys(failed))
+        return judged
 
     async def _run(self, ask: Ask, parts: PromptParts, params: GenerateParams) -> Progress:
         confidence = self.config.confidence
@@ -321,11 +343,18 @@ class Answering:
         chosen = choose(kept) if len(written) > 1 else tuple(kept)
         opinion = None
         if chosen:
-            with ask.watch.span("gate"):
+            with ask.watch.span("gate"), contained(ask.trace, "gate"):
                 opinion = self._weigh(ask, chosen[0], first.judged)
-        ask.trace.candidates = tuple(self._note(ask, one, opinion) for one in written)
+        has_code = self.config.is_code_in_traces
+        ask.trace.candidates = tuple(
+            candidate_note(
+                one.progress, one.judged, opinion, features=ask.features, has_code=has_code
+            )
+            for one in written
+        )
         answer = _answer_of(ask, chosen, first, opinion)
-        self._remember(ask, answer, first)
+        with contained(ask.trace, "remember"):
+            self._remember(ask, answer, first)
         progress = first.progress
         if answer.drop is not None:
             completion = self.nothing(ask, answer.drop.reason, "network")
@@ -422,27 +451,6 @@ class Answering:
             else (),
         )
 
-    def _note(self, ask: Ask, written: Written, opinion: GateDecision | None) -> CandidateNote:
-        """What the trace keeps of one candidate."""
-        progress, result = written.progress, written.judged.result
-        is_kept = isinstance(result, Candidate)
-        has_code = self.config.is_code_in_traces
-        return CandidateNote(
-            num_tokens=progress.num_tokens,
-            num_chars_raw=len(progress.text),
-            num_chars=len(result.text) if is_kept else 0,
-            mean_logprob=progress.mean_logprob,
-            finish_reason=progress.finish_reason,
-            steps=written.judged.trail,
-            drop_reason="" if is_kept else result.reason,
-            flags=result.flags if is_kept and has_code else _kinds(result),
-            probability=opinion.probability if opinion else None,
-            gate_reasons=opinion.reasons if opinion else (),
-            features=ask.features,
-            raw_text=progress.text if has_code else "",
-            text=result.text if is_kept and has_code else "",
-        )
-
 
 def _answer_of(
     ask: Ask, chosen: tuple[Candidate, ...], first: Written, opinion: GateDecision | None
@@ -459,10 +467,3 @@ def _answer_of(
         probability=opinion.probability if opinion else None,
         mean_logprob=first.progress.mean_logprob,
     )
-
-
-def _kinds(result: Candidate | Drop) -> tuple[str, ...]:
-    """Flags without the names in them."""
-    if isinstance(result, Drop):
-        return ()
-    return tuple(sorted({flag.partition(":")[0] for flag in result.flags}))

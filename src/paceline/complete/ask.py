@@ -10,6 +10,7 @@ import msgspec
 from paceline.complete.cache import Asked, Spot, spot_at
 from paceline.complete.config import CompleteConfig
 from paceline.complete.ending import Ending
+from paceline.complete.failures import contained
 from paceline.complete.gate_features import GateFeatures
 from paceline.complete.intent import Decision
 from paceline.complete.modes import Mode
@@ -100,10 +101,14 @@ class Ask:
 
     def params(self, config: CompleteConfig, context_tokens: int) -> GenerateParams:
         """How the generator is asked; it stops where the completion is certain to end."""
-        ending = Ending.of(self.scene)
+        ending: Ending | None = None
+        with contained(self.trace, "ending"):
+            ending = Ending.of(self.scene)
 
         def is_ended(text: str) -> bool:
-            return ending.certain_end(text) is not None
+            with contained(self.trace, "ending"):
+                return ending is not None and ending.certain_end(text) is not None
+            return False
 
         params = params_of(self.request, config, self.scene.mode, context_tokens)
         if (

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from paceline.complete.failures import INTERNAL_ERROR, report
 from paceline.complete.scene import Scene
 from paceline.complete.steps.brackets import cut_duplicate_closers, cut_unopened_closers
 from paceline.complete.steps.broken import (
@@ -82,12 +83,14 @@ STEPS: tuple[Step, ...] = (
     flag_ungrounded,
 )
 STEP_NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)
+GUARDS: frozenset[str] = frozenset({drop_secrets.__name__})
+"""Steps without which nothing may be shown."""
 
 
 def postprocess(
     candidate: Candidate, scene: Scene, *, disabled: frozenset[str] = frozenset()
 ) -> Judged:
-    """Apply the steps until nothing changes. Never raises.
+    """Apply the steps until nothing changes. Never raises: a step that does is left out, and noted.
 
     Args:
         disabled: names of steps to leave out, to learn what each is worth.
@@ -104,9 +107,9 @@ def postprocess(
             if name in disabled or seen.get(name) == _state(candidate):
                 continue
             seen[name] = _state(candidate)
-            result = step(candidate, scene)
-            if result != candidate:
-                trail.append(_note(name, candidate, result))
+            result, is_failed = _apply(step, candidate, scene)
+            if is_failed or result != candidate:
+                trail.append(_note(name, candidate, result, is_failed=is_failed))
             if isinstance(result, Drop):
                 return Judged(result, tuple(trail))
             candidate = result
@@ -115,12 +118,23 @@ def postprocess(
     return Judged(candidate, tuple(trail))
 
 
+def _apply(step: Step, candidate: Candidate, scene: Scene) -> tuple[Candidate | Drop, bool]:
+    """What a step makes of a candidate, and whether a bug ended it."""
+    try:
+        return step(candidate, scene), False
+    except Exception as error:
+        report(step.__name__, error)
+        return (Drop(INTERNAL_ERROR) if step.__name__ in GUARDS else candidate), True
+
+
 def _state(candidate: Candidate) -> tuple[str, int, str]:
     """All that a step looks at: a step that has seen it has nothing to add, as steps are pure."""
     return candidate.text, candidate.num_replaced_chars, candidate.finish_reason
 
 
-def _note(name: str, before: Candidate, after: Candidate | Drop) -> StepNote:
+def _note(
+    name: str, before: Candidate, after: Candidate | Drop, *, is_failed: bool = False
+) -> StepNote:
     is_dropped = isinstance(after, Drop)
     added = () if is_dropped else tuple(flag for flag in after.flags if flag not in before.flags)
     return StepNote(
@@ -129,4 +143,5 @@ def _note(name: str, before: Candidate, after: Candidate | Drop) -> StepNote:
         num_chars_after=0 if is_dropped else len(after.text),
         drop_reason=after.reason if is_dropped else "",
         flags=tuple(sorted({flag.partition(":")[0] for flag in added})),
+        is_failed=is_failed,
     )

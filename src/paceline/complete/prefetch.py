@@ -57,6 +57,11 @@ def after_accept(cursor: Cursor, text: str, num_replaced_chars: int = 0) -> Curs
     return Cursor(document=after, offset=len(before))
 
 
+def window_of(cursor: Cursor) -> Cursor:
+    """The same cursor for keeping: of a document above MAX_COPIED_CHARS only what `after_accept` would take."""
+    return after_accept(cursor, "") if len(cursor.document.text) > MAX_COPIED_CHARS else cursor
+
+
 def should_prefetch(
     probability: float | None,
     *,

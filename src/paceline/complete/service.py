@@ -14,7 +14,6 @@ Everything runs on one asyncio loop.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -26,11 +25,12 @@ from paceline.complete.ask import Ask, params_of, parts_of
 from paceline.complete.attribution import Attributor
 from paceline.complete.cache import spot_at
 from paceline.complete.config import CompleteConfig
+from paceline.complete.failures import contained, report
 from paceline.complete.gate import Gate
 from paceline.complete.generation import Progress, generate
 from paceline.complete.modes import Mode, Trigger
 from paceline.complete.outcome import OutcomeKind
-from paceline.complete.prefetch import after_accept, should_prefetch
+from paceline.complete.prefetch import after_accept, should_prefetch, window_of
 from paceline.complete.request import CompleteRequest, Completion
 from paceline.complete.scene import Scene
 from paceline.complete.session import BEFORE_CHARS, Documents, DocumentState, Last
@@ -41,6 +41,10 @@ from paceline.core.types import Cursor
 from paceline.generate.types import PromptParts, TextGenerator
 from paceline.syntax.languages import language_of
 from paceline.syntax.tree import TreeCache
+
+MAX_JOIN_S = 0.2
+"""So long the user waits for what is being asked ahead, which others may keep waiting: as long as Copilot waits
+for a request that agrees (facts/clients.md section 2.1)."""
 
 __all__ = ["CompleteRequest", "Completion", "Service", "monotonic_ms"]
 
@@ -102,21 +106,13 @@ class Service:
             raise EmptyPromptError
         ask = self._open(request)
         state = ask.state
-        ask.pace = state.observe(request.cursor, self._pressed_ms(request))
         state.newest_request_id = ask.trace.request_id
-        await self._join_prefetch(ask)
-        try:
-            completion = await self._answering.answer(ask)
-        except PacelineError:
-            ask.trace.outcome = "error"
-            raise
-        completion = self._close(ask, completion)
-        if completion.text:
-            state.show(request.cursor, completion)
-        asked = ask.asked(completion.model_id)
-        state.last = Last(request, completion, asked, ask.leftovers, ask.pace, ask.trace)
-        if ask.is_automatic:
-            self._ask_ahead(state, state.last, completion.probability)
+        with contained(ask.trace, "observe"):
+            ask.pace = state.observe(request.cursor, self._pressed_ms(request))
+        completion = await self._answer(ask)
+        if state.newest_request_id == ask.trace.request_id:  # else the user is elsewhere by now
+            with contained(ask.trace, "ahead"):
+                self._follow_up(ask, completion)
         return completion
 
     async def warm(self, request: CompleteRequest) -> Completion:
@@ -179,8 +175,10 @@ class Service:
         if state is not None and kind in ("accepted", "partially_accepted", "rejected", "ignored"):
             is_accepted = kind in ("accepted", "partially_accepted")
             state.settle(request_id, is_accepted=is_accepted, is_rejected=kind == "rejected")
-            if kind == "accepted" and state.last is not None:
-                self._ask_ahead(state, state.last, 1.0)
+            last = state.last
+            if kind == "accepted" and last and last.trace.request_id == request_id:
+                with contained(last.trace, "ahead"):
+                    self._ask_ahead(state, last, 1.0)
         return is_known
 
     def prompt_parts(self, request: CompleteRequest) -> PromptParts:
@@ -205,6 +203,38 @@ class Service:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _answer(self, ask: Ask) -> Completion:
+        """Answer, and close the trace, however it ends."""
+        trace = ask.trace
+        try:
+            await self._join_prefetch(ask)
+            completion = await self._answering.answer(ask)
+        except asyncio.CancelledError:
+            trace.outcome = "cancelled"
+            raise
+        except PacelineError:
+            trace.outcome = "error"
+            raise
+        except Exception as error:
+            trace.outcome = "error"
+            completion = self._answering.fail(ask, error)
+        finally:
+            trace.latency_ms, trace.spans = ask.watch.elapsed_ms(), tuple(ask.watch.spans)
+        first_ms = ask.first_text_ms
+        ttft_ms = trace.latency_ms if first_ms is None else first_ms - ask.watch.started_ms
+        return replace(completion, latency_ms=trace.latency_ms, ttft_ms=ttft_ms)
+
+    def _follow_up(self, ask: Ask, completion: Completion) -> None:
+        """Remember what is on screen now, and ask ahead."""
+        request, state = ask.request, ask.state
+        if completion.text:
+            state.show(request.cursor, completion)
+        kept = replace(request, cursor=window_of(request.cursor))
+        asked = ask.asked(completion.model_id)
+        state.last = Last(kept, completion, asked, ask.leftovers, ask.pace, ask.trace)
+        if ask.is_automatic:
+            self._ask_ahead(state, state.last, completion.probability)
+
     def _open(self, request: CompleteRequest) -> Ask:
         """Start a trace, and gather what is known of the document."""
         request_id = request.request_id or _new_id()
@@ -220,7 +250,8 @@ class Service:
         if self.config.is_code_in_traces:
             trace.path = document.path
         root = request.context.workspace_root
-        with watch.span("read"):
+        with watch.span("read"), contained(trace, "read"):
+            state.is_project_known = False
             state.is_project_known = self._answering.project.update_all(
                 (*request.context.open_documents, document)
             )
@@ -239,25 +270,16 @@ class Service:
     def _pressed_ms(self, request: CompleteRequest) -> float:
         return self._now_ms() if request.pressed_at_ms is None else request.pressed_at_ms
 
-    def _close(self, ask: Ask, completion: Completion) -> Completion:
-        """Put the times into the completion and the trace."""
-        latency_ms = ask.watch.elapsed_ms()
-        first_ms = ask.first_text_ms
-        ttft_ms = latency_ms if first_ms is None else first_ms - ask.watch.started_ms
-        ask.trace.latency_ms, ask.trace.spans = latency_ms, tuple(ask.watch.spans)
-        return replace(completion, latency_ms=latency_ms, ttft_ms=ttft_ms)
-
     async def _join_prefetch(self, ask: Ask) -> None:
-        """If this very place is being asked ahead, wait for that; if another is, it is in vain."""
+        """If this very place is being asked ahead, wait for that.
+
+        Where that takes too long, it is asked anew. If another place is, that goes on for as long as the user types what is on screen (Answering.answer ends it).
+        """
         state = ask.state
-        task, state.prefetch = state.prefetch, None
-        if task is None or task.done():
-            return
-        if state.prefetch_spot != ask.spot:
-            task.cancel()
-            return
-        with ask.watch.span("join"), contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait((task,))
+        if not ask.is_prefetch and state.is_asking_ahead and state.prefetch_spot == ask.spot:
+            assert state.prefetch is not None
+            with ask.watch.span("join"):
+                await asyncio.wait((state.prefetch,), timeout=MAX_JOIN_S)
 
     def _ask_ahead(self, state: DocumentState, last: Last, probability: float | None) -> None:
         """Prepare the answer to what comes if `last` is accepted, where that is likely enough."""
@@ -268,14 +290,18 @@ class Service:
             probability,
             is_finished=completion.finish_reason == "stop",
             mode=completion.mode,
-            is_server_busy=self._answering.num_running > 0,
+            is_server_busy=self._answering.num_running > state.is_asking_ahead,
         )
-        is_running = state.prefetch is not None and not state.prefetch.done()
-        if not wish.is_wanted or is_running:
+        if not wish.is_wanted:
             return
         cursor = after_accept(request.cursor, completion.text, completion.num_replaced_chars)
+        spot = spot_at(cursor)
+        is_asked = state.is_asking_ahead and state.prefetch_spot == spot
+        if is_asked or self._answering.knows(request, last.asked, spot):
+            return
+        state.drop_prefetch()
         ahead = replace(request, cursor=cursor, trigger="automatic", request_id="")
-        state.prefetch_spot = spot_at(cursor)
+        state.prefetch_spot = spot
         last.trace.num_prefetched += 1
         state.prefetch = asyncio.get_running_loop().create_task(self._prefetch(state, last, ahead))
 
@@ -283,15 +309,19 @@ class Service:
         """Answer `request`, which follows `last`, into the cache. Nobody waits, so nobody hears of errors."""
         await asyncio.sleep(0)  # the answer goes out first
         root = request.context.workspace_root
-        if self._answering.keep_leftovers(last, lambda cursor: self._scene(state, cursor, root)):
-            return
-        ahead = self._open(request)
-        ahead.is_prefetch = ahead.trace.is_ahead = True
-        ahead.pace = last.pace
         try:
-            self._close(ahead, await self._answering.answer(ahead))
+            if self._answering.keep_leftovers(
+                last, lambda cursor: self._scene(state, cursor, root)
+            ):
+                return
+            ahead = self._open(request)
+            ahead.is_prefetch = ahead.trace.is_ahead = True
+            ahead.pace = last.pace
+            await self._answer(ahead)
         except PacelineError:
-            ahead.trace.outcome = "error"
+            pass  # its trace tells
+        except Exception as error:
+            report("prefetch", error)
 
     def _scene(
         self,

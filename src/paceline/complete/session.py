@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -28,6 +29,51 @@ ACCEPT_CHARS = 2
 """Ghost text of which more than this appears in one change was accepted, not typed."""
 START_CHARS = 256
 """A document that no client names is told from others by its beginning."""
+SEEN_CHARS = 512
+"""Text around a cursor by which the next request's place is compared with it."""
+MIN_COMMON_CHARS = 8
+"""Two requests that have less text before their cursors in common are not known to be of one document."""
+MAX_NAMELESS = 16
+"""Documents without a name among which one is looked for."""
+MAX_LAST = 32
+"""Documents whose newest request is kept, text and all, to ask ahead when its completion is accepted."""
+
+
+class Seen(NamedTuple):
+    """What a request saw of its document."""
+
+    num_chars: int
+    start: str
+    """The first characters of what the client sent; if they change, it sent another window."""
+    before: str
+    after: str
+
+    @classmethod
+    def at(cls, cursor: Cursor) -> Seen:
+        """Of this cursor."""
+        text, offset = cursor.document.text, cursor.offset
+        before = text[max(offset - SEEN_CHARS, 0) : offset]
+        return cls(len(text), text[:BEFORE_CHARS], before, text[offset : offset + BEFORE_CHARS])
+
+    def num_typed_until(self, later: Seen) -> int | None:
+        """Characters put in before the cursor since, or, below 0, taken away; None if that place is not found."""
+        tail = self.before[-BEFORE_CHARS:]
+        at = later.before.rfind(tail)
+        if at >= 0:
+            return len(later.before) - at - len(tail)
+        tail = later.before[-BEFORE_CHARS:]
+        at = self.before.rfind(tail)
+        return at + len(tail) - len(self.before) if at >= 0 else None
+
+    def is_continued_by(self, later: Seen) -> bool:
+        """Does `later` stand in the same text, a few keys on?"""
+        if min(len(self.before), len(later.before)) < MIN_COMMON_CHARS:
+            return self.after == later.after and self.num_typed_until(later) is not None
+        is_after_same = (
+            self.after[: BEFORE_CHARS // 2] in later.after
+            or later.after[: BEFORE_CHARS // 2] in self.after
+        )
+        return is_after_same and self.num_typed_until(later) is not None
 
 
 class Ghost(msgspec.Struct):
@@ -58,8 +104,12 @@ class Last(NamedTuple):
 class DocumentState:
     """One document in one editor."""
 
-    def __init__(self, key: str) -> None:
-        self.key = key
+    def __init__(self, key: str, owner: str | None = None) -> None:
+        """
+        Args:
+            owner: whose it is, if it has no name by which it could be found again.
+        """
+        self.key, self.owner = key, owner
         self.rhythm, self.history = Rhythm(), History()
         self.suffix_keeper = SuffixKeeper()
         self.context: ChosenContext | None = None
@@ -74,15 +124,31 @@ class DocumentState:
         """The place that is being asked ahead."""
         self.last: Last | None = None
         self.ghost: Ghost | None = None
-        self._num_chars: int | None = None
+        self.seen: Seen | None = None
+        """By the newest request."""
+
+    @property
+    def is_asking_ahead(self) -> bool:
+        """Is a request that nobody waits for on its way?"""
+        return self.prefetch is not None and not self.prefetch.done()
+
+    def drop_prefetch(self) -> None:
+        """What is being asked ahead is in vain."""
+        if self.prefetch is not None:
+            self.prefetch.cancel()
+        self.prefetch = self.prefetch_spot = None
 
     def observe(self, cursor: Cursor, at_ms: float) -> Pace:
         """A request came: note the keystroke behind it, and what it says about the ghost text."""
-        num_chars = len(cursor.document.text)
-        change = 0 if self._num_chars is None else num_chars - self._num_chars
-        self._num_chars = num_chars
+        seen, self.seen = self.seen, Seen.at(cursor)
+        change, is_moved = 0, False
+        if seen is not None:
+            is_moved = seen.start != self.seen.start
+            change = self.seen.num_chars - seen.num_chars
+            if is_moved:  # lengths of two windows say nothing of each other
+                change = seen.num_typed_until(self.seen) or 0
         if self.ghost is not None:
-            self._settle(self.ghost, cursor, change)
+            self._settle(self.ghost, cursor, change, is_moved=is_moved)
         return self.rhythm.press(at_ms, num_inserted=max(change, 0), num_deleted=max(-change, 0))
 
     def show(self, cursor: Cursor, completion: Completion) -> None:
@@ -106,30 +172,36 @@ class DocumentState:
         if is_rejected:
             self.history.reject(ghost.before, ghost.text)
 
-    def _settle(self, ghost: Ghost, cursor: Cursor, change: int) -> None:
+    def _settle(self, ghost: Ghost, cursor: Cursor, change: int, *, is_moved: bool) -> None:
         """Clients need not tell: the text does, by the time of the next request."""
-        typed = self._typed_since(ghost, cursor)
+        typed = self._typed_since(ghost, cursor, is_moved=is_moved)
+        text = ghost.text.replace("\r\n", "\n")
         if typed is None:
             self._count(ghost, is_accepted=False)
             self.ghost = None
         elif not typed:
             if ghost.is_accepted and change < 0:
                 self.history.reject(ghost.before, ghost.text)
-        elif ghost.text.startswith(typed) or typed.startswith(ghost.text):
+        elif text.startswith(typed) or typed.startswith(text):
             self.num_typed_since_shown = len(typed)
-            if change > ACCEPT_CHARS or len(typed) >= len(ghost.text):
+            if change > ACCEPT_CHARS or len(typed) >= len(text):
                 self._count(ghost, is_accepted=True)
         else:
             self._count(ghost, is_accepted=False)
 
-    def _typed_since(self, ghost: Ghost, cursor: Cursor) -> str | None:
-        """What stands between the ghost text's place and the cursor; None if that place is not before it."""
-        if cursor.offset < ghost.offset or cursor.offset > ghost.offset + 2 * len(ghost.text) + 80:
+    def _typed_since(self, ghost: Ghost, cursor: Cursor, *, is_moved: bool) -> str | None:
+        """What stands between the ghost text's place and the cursor, with line feeds alone as line ends; None
+        if that place is not before it."""
+        text, reach = cursor.document.text, 2 * len(ghost.text) + 80
+        if is_moved:  # the place has another offset in this window
+            start = max(cursor.offset - reach - len(ghost.before), 0)
+            at = text.rfind(ghost.before, start, cursor.offset)
+            ghost.offset = at + len(ghost.before) if at >= 0 else len(text) + 1
+        if not ghost.offset <= cursor.offset <= ghost.offset + reach:
             return None
-        text = cursor.document.text
         if not text.endswith(ghost.before, 0, ghost.offset):
             return None
-        return text[ghost.offset : cursor.offset]
+        return text[ghost.offset : cursor.offset].replace("\r\n", "\n")
 
     def _count(self, ghost: Ghost, *, is_accepted: bool) -> None:
         if not ghost.is_settled:
@@ -151,16 +223,32 @@ class Documents:
 
     def state(self, request: CompleteRequest) -> DocumentState:
         """The state of the request's document, made anew if it is not known (any more)."""
-        key = document_key(request)
-        state = self._states.get(key)
+        is_named = request.session is not None or bool(request.cursor.document.path)
+        owner = None if is_named else f"{request.user_id}\0{request.cursor.document.language}"
+        state = None if owner is None else self._nameless(owner, request.cursor)
+        key = document_key(request) if state is None else state.key
+        state = state or self._states.get(key)
         if state is None:
-            state = self._states[key] = DocumentState(key)
+            state = self._states[key] = DocumentState(key, owner)
         self._states.move_to_end(key)
         while len(self._states) > self._max:
-            _, oldest = self._states.popitem(last=False)
-            if oldest.prefetch is not None:
-                oldest.prefetch.cancel()
+            self._states.popitem(last=False)[1].drop_prefetch()
+        for old in islice(reversed(self._states.values()), MAX_LAST, MAX_LAST + 1):
+            old.last = None
         return state
+
+    def _nameless(self, owner: str, cursor: Cursor) -> DocumentState | None:
+        """The document of `owner` whose newest request this one continues.
+
+        Its beginning alone will not do: it is what is being typed in a short one, and clients that send a window of
+        a long one begin elsewhere after each line.
+        """
+        now = Seen.at(cursor)
+        found = (state for state in reversed(self._states.values()) if state.owner == owner)
+        for state in islice(found, MAX_NAMELESS):
+            if state.seen is not None and state.seen.is_continued_by(now):
+                return state
+        return None
 
     def by_ghost(self, request_id: str) -> DocumentState | None:
         """The document in which that completion was shown last."""

@@ -101,10 +101,12 @@ class RequestTrace(msgspec.Struct, kw_only=True):
     cached_tokens: int = 0
     candidates: tuple[CandidateNote, ...] = ()
     outcome: str = ""
-    """shown | nothing | error"""
+    """shown | nothing | error | cancelled: the client left before it was answered"""
     drop_reason: str = ""
     gate_threshold: float | None = None
     is_exempt: bool = False
+    failed: tuple[str, ...] = ()
+    """Stages and steps that a bug ended, and without which the request was answered."""
     num_prefetched: int = 0
     """Completions that were prepared for what comes after this one."""
     latency_ms: float = 0.0
@@ -125,6 +127,8 @@ class Stopwatch:
 
     def __init__(self, now_ms: Callable[[], float]) -> None:
         self._now_ms = now_ms
+        self.stage = ""
+        """The name of the newest span."""
         self.started_ms = now_ms()
         self.spans: list[Span] = []
 
@@ -135,7 +139,7 @@ class Stopwatch:
     @contextmanager
     def span(self, name: str) -> Generator[None]:
         """Time a piece of work, also one that raises."""
-        start_ms = self.elapsed_ms()
+        start_ms, self.stage = self.elapsed_ms(), name
         try:
             yield
         finally:

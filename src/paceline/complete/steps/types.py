@@ -24,6 +24,8 @@ class StepNote(msgspec.Struct, frozen=True, kw_only=True):
     """Empty if it was not dropped."""
     flags: tuple[str, ...] = ()
     """Kinds of the flags that it added, without the names in them."""
+    is_failed: bool = False
+    """Did a bug end it? Then the text stayed as it was, or was dropped where the step guards the user."""
 
 
 class Judged(msgspec.Struct, frozen=True):
