@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 from paceline.cli import wiring
 from paceline.cli.main import app
 from paceline.core.errors import UnknownModelError
+from paceline.evals.replay.publish import load_report
 from paceline.evals.replay.records import RESULTS_NAME
-from paceline.evals.replay.report import load_report
 from paceline.generate.types import GenerateParams, PromptParts, TextChunk
 from tests.evals.replay.scripts import FILE, Oracle, always_right
 

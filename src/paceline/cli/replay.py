@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 
 TRACES_OF_PACKAGE, TRACES_OF_FOLDER = 6, 60
 DOWNLOADS = Path("runs/downloads")
+HALF_HELP = "tune or report: settings are tuned on one half of the packages."
+FILES_HELP = "Type parts of the files of this folder instead."
+MODEL_HELP = "Name or folder of the model; the default model if left out."
+TRACES_HELP = (
+    f"Edited files of each package ({TRACES_OF_PACKAGE} if left out), or of the repository or folder "
+    f"({TRACES_OF_FOLDER})."
+)
+USER_HELP = "The simulated user: typical, hasty, careful, quick typist or whole only."
+BASE_HELP = "Also run the plain baseline."
+SWEEP_HELP = "Compare baseline and brain under every user."
+ABLATE_HELP = "Also run the brain without each of its parts."
+CAPS_HELP = "Also run the brain with other limits on length."
+MODES_HELP = "Also judge how the mode is chosen."
+FIT_HELP = "Fit the gate on these edits, and write its weights to this file."
 EXIT_INTERRUPTED = 130
 """As shells say it: 128 + SIGINT."""
 
@@ -54,62 +68,28 @@ def register(app: typer.Typer) -> None:
 
 def replay(
     recipe: Annotated[str, typer.Option(help="Name of a replay recipe.")] = "replay-python",
-    half: Annotated[
-        str, typer.Option(help="tune or report: settings are tuned on one half of the packages.")
-    ] = "report",
-    git: Annotated[
-        Path | None, typer.Option(help="Type the history of this git repository instead.")
-    ] = None,
+    half: Annotated[str, typer.Option(help=HALF_HELP)] = "report",
+    git: Annotated[Path | None, typer.Option(help="Type this git history instead.")] = None,
     revisions: Annotated[str, typer.Option(help="Commits of --git, such as v1..v2.")] = "HEAD",
-    files: Annotated[
-        Path | None, typer.Option(help="Type parts of the files of this folder instead.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Name or folder of the model; the default model if left out.")
-    ] = None,
-    traces_per_package: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help=f"Edited files of each package ({TRACES_OF_PACKAGE} if left out), or of the repository or "
-            f"folder ({TRACES_OF_FOLDER}).",
-        ),
-    ] = None,
+    files: Annotated[Path | None, typer.Option(help=FILES_HELP)] = None,
+    model: Annotated[str | None, typer.Option(help=MODEL_HELP)] = None,
+    traces_per_package: Annotated[int | None, typer.Option(min=1, help=TRACES_HELP)] = None,
     keys: Annotated[int, typer.Option(min=1, help="Keystrokes of each file.")] = 250,
-    seed: Annotated[int, typer.Option(help="Chooses the files and how they are typed.")] = 0,
-    user: Annotated[
-        str,
-        typer.Option(
-            help="The simulated user: typical, hasty, careful, quick typist or whole only."
-        ),
-    ] = "typical",
-    is_user_swept: Annotated[
-        bool, typer.Option("--user-sweep", help="Compare for every user.")
-    ] = False,
-    is_ablated: Annotated[
-        bool, typer.Option("--ablate", help="Also run the brain without each of its parts.")
-    ] = False,
-    is_capped: Annotated[
-        bool, typer.Option("--caps", help="Also run the brain with other limits on length.")
-    ] = False,
-    has_baseline: Annotated[
-        bool, typer.Option("--baseline/--no-baseline", help="Also run the plain baseline.")
-    ] = True,
-    has_modes: Annotated[
-        bool, typer.Option("--modes", help="Also judge how the mode is chosen.")
-    ] = False,
-    fit_gate: Annotated[
-        Path | None,
-        typer.Option(help="Fit the gate on these edits, and write its weights to this file."),
-    ] = None,
+    seed: Annotated[int, typer.Option(help="Chooses the files, and how they are typed.")] = 0,
+    user: Annotated[str, typer.Option(help=USER_HELP)] = "typical",
+    is_user_swept: Annotated[bool, typer.Option("--user-sweep", help=SWEEP_HELP)] = False,
+    is_ablated: Annotated[bool, typer.Option("--ablate", help=ABLATE_HELP)] = False,
+    is_capped: Annotated[bool, typer.Option("--caps", help=CAPS_HELP)] = False,
+    has_baseline: Annotated[bool, typer.Option("--baseline/--no-baseline", help=BASE_HELP)] = True,
+    has_modes: Annotated[bool, typer.Option("--modes", help=MODES_HELP)] = False,
+    fit_gate: Annotated[Path | None, typer.Option(help=FIT_HELP)] = None,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("runs/replay"),
     downloads: Annotated[Path, typer.Option(help="Where wheels are kept.")] = DOWNLOADS,
 ) -> None:
     """Type real edits through the whole brain, and count what it saves and costs.
 
-    Edits are those between two releases of packages, of a git history, or of files with pieces taken out. A
-    simulated user reads, accepts and corrects. A table here and a report in --out; if it is stopped, the same
-    command goes on where it was.
+    They are taken from releases of packages, a git history, or a folder of files; a simulated user accepts and
+    corrects. A table here and a report in --out. If it is stopped, the same command goes on where it was.
 
     Examples:
 
@@ -147,7 +127,7 @@ def _run(
 
     from paceline.cli import wiring
     from paceline.core.progress import Progress
-    from paceline.evals.replay.report import save_report
+    from paceline.evals.replay.publish import save_report
     from paceline.evals.replay.study import run_study
     from paceline.evals.replay.summary import print_summary
 

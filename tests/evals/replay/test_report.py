@@ -22,6 +22,7 @@ from paceline.evals.replay.ablation import ablation_markdown, change_text, relat
 from paceline.evals.replay.drive import GateRow
 from paceline.evals.replay.fit import MIN_ROWS, fit_gate
 from paceline.evals.replay.html import render_html
+from paceline.evals.replay.publish import load_report, save_report
 from paceline.evals.replay.records import (
     COLUMNS,
     RESULTS_NAME,
@@ -37,8 +38,6 @@ from paceline.evals.replay.report import (
     Difference,
     Report,
     StudyConfig,
-    load_report,
-    save_report,
 )
 from paceline.evals.replay.run import Outcome
 from paceline.evals.replay.study import Study, gate_report, run_study, variants_of

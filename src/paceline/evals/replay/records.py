@@ -23,7 +23,9 @@ from paceline.evals.replay.tally import Figures, Tally, figures_of, quantile
 from paceline.evals.replay.variants import Variant
 
 RESULTS_NAME = "results.jsonl"
-PRESENTATION = frozenset({"html.py", "plots.py", "report.py", "ablation.py", "summary.py"})
+PRESENTATION = frozenset(
+    {"html.py", "plots.py", "report.py", "ablation.py", "summary.py", "publish.py"}
+)
 """Modules of this room on which no count depends."""
 
 COLUMNS: Mapping[str, Callable[[Tally], float]] = {

@@ -1,8 +1,5 @@
 """The report of a replay: every figure with its interval, and each variant against what it is compared with.
 
-OUT/report.json    all of it; no code, so that it can be published
-OUT/report.html    the same for people, one file, nothing loaded from elsewhere
-
 Intervals are of a bootstrap over traces, since the keys of one trace resemble each other. Variants type the
 same parts of the same traces, so differences are paired: both sides of one resample are of the same traces.
 """
@@ -10,7 +7,6 @@ same parts of the same traces, so differences are paired: both sides of one resa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,7 +21,6 @@ from paceline.evals.replay.records import VariantResult
 from paceline.evals.replay.variants import BASELINE, BRAIN
 from paceline.traces.user import UserConfig
 
-REPORT_NAME, PAGE_NAME = "report.json", "report.html"
 MIN_FINITE_SHARE = 0.95
 """Resamples in which a ratio exists, for its interval to be given; ours."""
 
@@ -268,24 +263,3 @@ def _opponent(name: str, by_name: Mapping[str, VariantResult]) -> VariantResult 
     if name == BASELINE:
         return None
     return by_name.get(BASELINE if name == BRAIN else BRAIN)
-
-
-def save_report(report: Report, folder: Path) -> Path:
-    """Write both files; return the page."""
-    from paceline.evals.replay.html import render_html
-
-    folder.mkdir(parents=True, exist_ok=True)
-    raw = msgspec.json.format(msgspec.json.encode(report), indent=1)
-    (folder / REPORT_NAME).write_bytes(raw + b"\n")
-    page = folder / PAGE_NAME
-    page.write_text(render_html(report), encoding="utf-8")
-    return page
-
-
-def load_report(folder: Path) -> Report:
-    """Read what `save_report` wrote.
-
-    Raises:
-        msgspec.MsgspecError, OSError: it is missing, or of another version.
-    """
-    return msgspec.json.decode((folder / REPORT_NAME).read_bytes(), type=Report)
