@@ -33,7 +33,7 @@ class FileFigures(msgspec.Struct, frozen=True, kw_only=True):
     num_keystrokes: int
     num_rounds: int
     first_keystroke_ms: float
-    """Of a new service after `warm_up`: the other documents are read for the first time. Not in the figures below."""
+    """In the first round, after `warm_up`: nothing is known of any document. Not in the figures below."""
     own: Figures
     """The goal's figure, in CPU time: each keystroke by its median over the rounds."""
     wall: Figures
@@ -113,7 +113,7 @@ def lines_of(one: FileFigures) -> list[str]:
         "",
         f"Goal (median {GOAL_MEDIAN_MS:g} ms, p95 {GOAL_P95_MS:g} ms): {verdict(one)}. Parsing the file from nothing: "
         f"{one.parse_ms:.2f} ms; the median is {one.median_per_parse:.2f} times that, and {one.median_per_plain:.1f} "
-        f"times the plain brain's. First keystroke of a new service: {one.first_keystroke_ms:.1f} ms. "
+        f"times the plain brain's. First keystroke of all: {one.first_keystroke_ms:.1f} ms. "
         f"Answers: {sources}.",
         "",
     ]

@@ -12,12 +12,15 @@ import tree_sitter
 from paceline.syntax.grammars import grammar
 from paceline.syntax.languages import Language
 from paceline.syntax.offsets import OffsetMap
-from paceline.syntax.window import Window, choose_window
+from paceline.syntax.window import NARROW_CHARS, Window, choose_window, narrow_window
 
 MAX_ERRORS = 200
 """Errors are counted up to here: beyond it a file is broken, whatever is inserted."""
 MAX_VISITED_NODES = 20_000
 """Nodes that are looked at to count errors."""
+MAX_LOST_SHARE = 0.5
+"""Of a text in one error: with more, its tree says nothing of the rest either, and each keystroke costs what parsing from
+nothing does, or several times that."""
 MAX_CACHED_TREES = 64
 _SPACE_AND_ONE = re.compile(rb"\s*.?", re.DOTALL)
 
@@ -47,6 +50,17 @@ class SyntaxTree:
         """ERROR and MISSING nodes, at most MAX_ERRORS."""
         return _num_errors(self.root)
 
+    @cached_property
+    def is_lost(self) -> bool:
+        """Is most of it one error?"""
+        root = self.root
+        if not root.has_error:
+            return False
+        most = MAX_LOST_SHARE * len(self.offsets.data)
+        return root.is_error or any(
+            child.is_error and child.end_byte - child.start_byte > most for child in root.children
+        )
+
     def byte_offset_of(self, offset: int) -> int:
         """The byte offset in the tree of an offset in the document."""
         return self.offsets.byte_offset(offset - self.first_offset)
@@ -71,36 +85,44 @@ class SyntaxTree:
         first = min(max(start - self.first_offset, 0), len(self.text))
         last = min(max(end - self.first_offset, first), len(self.text))
         new = self.text[:first] + text + self.text[last:]
-        change = len(new) - len(self.text)
-        window = Window(
-            self.window.begin, self.window.end + change, self.window.text_length + change
-        )
-        return _reparsed(self, window, new)
+        return _reparsed(self, self.window.resized(len(new) - len(self.text)), new)
 
 
 def parse(
     text: str, language: Language, *, around: int, old: SyntaxTree | None = None
 ) -> SyntaxTree | None:
-    """Parse `text`, or if it is long the lines around the offset `around`; None without a grammar.
+    """Parse `text`, or if it is long, or broken as a whole, the lines around the offset `around`; None without a grammar.
 
     None too where a line is so long that it is data or minified (window.py).
 
     Args:
         old: a tree of an earlier state of the same document; unchanged parts are reused.
     """
-    rules = grammar(language)
-    if rules is None:
+    if grammar(language) is None:
         return None
     if old is not None and old.language.name != language.name:
         old = None
     window = choose_window(text, around, old.window if old else None, old.text if old else "")
     if window is None:
         return None
+    tree = _parse_part(text, window, language, old)
+    if tree.is_lost and len(tree.text) > 3 * NARROW_CHARS:
+        window = narrow_window(text, around)
+        return None if window is None else _parse_part(text, window, language, None)
+    return tree
+
+
+def _parse_part(
+    text: str, window: Window, language: Language, old: SyntaxTree | None
+) -> SyntaxTree:
+    """Parse the window of `text`, incrementally if `old` begins where it does."""
     part = text[window.begin : window.end]
     if old is not None and old.first_offset == window.begin:
         if part == old.text:
             return SyntaxTree(language, window, old.offsets, old.tree)
         return _reparsed(old, window, part)
+    rules = grammar(language)
+    assert rules is not None, "parse has asked"
     offsets = OffsetMap(part)
     return SyntaxTree(language, window, offsets, tree_sitter.Parser(rules).parse(offsets.data))
 
