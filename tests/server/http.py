@@ -26,12 +26,13 @@ class Reply(Protocol):
     def json(self) -> Any: ...
 
 
-def client_of(generator: TextGenerator) -> TestClient:
-    """Requests go through every middleware; a bug in a route is a 500, as it is for users.
+QUIET = CompleteConfig(is_prefetching=False)
+"""Nothing is asked ahead, so that a scripted generator hears what was posted and no more."""
 
-    Nothing is asked ahead, so that a scripted generator hears what was posted and no more.
-    """
-    app = create_app(generator, Service(generator, CompleteConfig(is_prefetching=False)))
+
+def client_of(generator: TextGenerator, config: CompleteConfig = QUIET) -> TestClient:
+    """Requests go through every middleware; a bug in a route is a 500, as it is for users."""
+    app = create_app(generator, Service(generator, config))
     return TestClient(app, base_url="http://127.0.0.1:8012", raise_server_exceptions=False)
 
 

@@ -59,11 +59,17 @@ def why(
         return
     from rich.console import Console
 
-    console = Console(highlight=False)
-    if request_id:
-        _print_story(console, reply)
-    else:
-        _print_list(console, reply["requests"])
+    console = Console(highlight=False, markup=False)  # names come from clients
+    try:
+        if request_id:
+            _print_story(console, reply)
+        else:
+            _print_list(console, reply["requests"])
+    except (KeyError, TypeError) as error:
+        raise NoServerError(
+            f"{server} answers, but not as a Paceline server of this version does; "
+            "name another address with --server."
+        ) from error
 
 
 def _fetch(server: str, path: str) -> dict[str, Any]:
@@ -85,8 +91,11 @@ def _fetch(server: str, path: str) -> dict[str, Any]:
         ) from error
     if response.is_success:
         return reply
-    problem: Any = reply.get("error", {})
-    message: str = problem.get("message", "")
+    problem: Any = reply.get("error")
+    try:
+        message: str = problem["message"]
+    except (KeyError, TypeError):
+        message = ""
     raise NoServerError(message or f"{server} answered with status {response.status_code}.")
 
 
@@ -103,8 +112,8 @@ def _print_list(console: Console, rows: list[dict[str, Any]]) -> None:
         table.add_row(
             row["request_id"],
             row["mode"] or "-",
-            row["source"] or "-",
-            row["drop_reason"] or row["outcome"],
+            "ahead" if row["is_ahead"] else row["source"] or "-",
+            row["drop_reason"] or row["outcome"] or "running",
             f"{row['latency_ms']:.1f}",
         )
     console.print(table)
@@ -112,11 +121,16 @@ def _print_list(console: Console, rows: list[dict[str, Any]]) -> None:
 
 def _print_story(console: Console, trace: dict[str, Any]) -> None:
     """One paragraph a stage, in the order in which they ran."""
-    what = "shown" if trace["outcome"] == "shown" else f"nothing: {trace['drop_reason']}"
+    outcome = trace["outcome"] or "still running"
+    what = f"nothing: {trace['drop_reason']}" if outcome == "nothing" else outcome
     console.print(
-        f"[bold]{what}[/bold]  ({trace['latency_ms']:.1f} ms, {trace['source'] or 'not asked'})"
+        f"{what}  ({trace['latency_ms']:.1f} ms, {trace['source'] or 'not asked'})", style="bold"
     )
-    console.print(f"asked    {trace['trigger']}, {trace['language'] or 'unknown language'}")
+    ahead = ", before the user did" if trace["is_ahead"] else ""
+    language = _printable(trace["language"]) or "unknown language"
+    console.print(f"asked    {trace['trigger']}{ahead}, {language}")
+    for stage in trace["failed"]:
+        console.print(f"failed   {stage}: a bug; the server's log says where")
     if trace["mode"]:
         score = "" if trace["mode_score"] is None else f", score {trace['mode_score']:.2f}"
         why = ", ".join(trace["reasons"]) or "no reason given"
@@ -127,7 +141,7 @@ def _print_story(console: Console, trace: dict[str, Any]) -> None:
     for note in trace["snippets"]:
         fate = note["skipped"] or f"{note['num_chars']} characters"
         console.print(
-            f"context  {note['origin']}{' ' + note['path'] if note['path'] else ''}: {fate}"
+            f"context  {note['origin']}{' ' + _printable(note['path']) if note['path'] else ''}: {fate}"
         )
     if trace["model_id"]:
         console.print(
@@ -144,7 +158,12 @@ def _print_story(console: Console, trace: dict[str, Any]) -> None:
         width = max(1, round(BAR_CHARS * min(span["ms"] / total, 1.0)))
         bar = (" " * start + "█" * width)[: BAR_CHARS + 1].ljust(BAR_CHARS + 1)
         console.print(f"{span['name']:<9}{bar} {span['ms']:.2f} ms")
-    console.print(f"[dim]the brain itself: {trace['own_ms']:.2f} ms[/dim]")
+    console.print(f"the brain itself: {trace['own_ms']:.2f} ms", style="dim")
+
+
+def _printable(text: str) -> str:
+    """`text` without what would move a terminal's cursor or colour it."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _print_candidate(console: Console, candidate: dict[str, Any], trace: dict[str, Any]) -> None:

@@ -54,6 +54,7 @@ def _summary(trace: RequestTrace) -> dict[str, Any]:
         "at_s": trace.at_s,
         "language": trace.language,
         "trigger": trace.trigger,
+        "is_ahead": trace.is_ahead,
         "mode": trace.mode,
         "source": trace.source,
         "outcome": trace.outcome,
