@@ -18,7 +18,7 @@ TOKENS = st.lists(
 
 
 def end_of(tokens: list[tuple[str, float]], **config: float) -> int | None:
-    confidence = Confidence(ConfidenceConfig(**config))
+    confidence = Confidence(ConfidenceConfig(**config))  # type: ignore[arg-type]
     for text, logprob in tokens:
         confidence.add(text, logprob)
     return confidence.finish()
@@ -98,4 +98,4 @@ def test_a_candidate_has_the_figures_of_what_is_left() -> None:
 @pytest.mark.parametrize("wrong", [{"read_keys": -1.0}, {"repair_keys": -0.1}])
 def test_config_checks_itself(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
-        ConfidenceConfig(**wrong)
+        ConfidenceConfig(**wrong)  # type: ignore[arg-type]

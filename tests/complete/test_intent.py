@@ -241,4 +241,3 @@ def test_always_an_answer(
     assert len(set(lenient.reasons)) == len(lenient.reasons)
     if lenient.intent == "acceleration":
         assert lenient.mode != "multi_line"
-

@@ -220,5 +220,5 @@ def _read_languages(path: Path) -> tuple[str, ...]:
         manifest = msgspec.json.decode((path / MANIFEST_NAME).read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError):
         return ()
-    stated = manifest.stats.get("languages")
-    return tuple(name for name in stated if isinstance(name, str)) if isinstance(stated, list) else ()
+    stated: Any = manifest.stats.get("languages")
+    return tuple(cast(list[str], stated)) if isinstance(stated, list) else ()
