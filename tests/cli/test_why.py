@@ -40,7 +40,7 @@ def ask(client: Any, **body: object) -> str:
 def test_the_newest_are_listed(served: Any) -> None:
     assert "no request yet" in runner.invoke(app, ["why"]).stdout
     shown, secret = ask(served), ask(served, filename=".env")
-    first, second, third = runner.invoke(app, ["why"], env={"COLUMNS": "200"}).stdout.splitlines()
+    first, second, third = runner.invoke(app, ["why"], env={"COLUMNS": "60"}).stdout.splitlines()
     assert first.split() == ["request", "mode", "from", "outcome", "ms"]
     assert second.split()[:4] == [secret, "-", "-", "secret_file"]
     assert third.split()[:4] == [shown, "single_line", "network", "shown"]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 10.0
 BAR_CHARS = 30
+PIPE_CHARS = 200
+"""Width of a line in a pipe, where nobody's terminal folds it."""
 
 
 class NoServerError(PacelineError):
@@ -60,6 +62,8 @@ def why(
     from rich.console import Console
 
     console = Console(highlight=False, markup=False)  # names come from clients
+    if not console.is_terminal:
+        console.width = PIPE_CHARS
     try:
         if request_id:
             _print_story(console, reply)
@@ -106,8 +110,10 @@ def _print_list(console: Console, rows: list[dict[str, Any]]) -> None:
         console.print("The server has answered no request yet.")
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("request", "mode", "from", "outcome", "ms"):
-        table.add_column(name, justify="right" if name == "ms" else "left")
+    table.add_column("request", no_wrap=True)  # it is what `paceline why` wants to hear
+    for name in ("mode", "from", "outcome"):
+        table.add_column(name, overflow="fold")
+    table.add_column("ms", justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row["request_id"],
