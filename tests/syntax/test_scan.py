@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +12,7 @@ from paceline.syntax.languages import language_named
 from paceline.syntax.reader import Reader
 from paceline.syntax.scan import CHUNK_CHARS, MAX_BEFORE_CHARS, LineEnd, Scanner, state_at
 from tests.syntax.test_place import NASTY
+from tests.work import lines_run
 
 
 def lines(name: str, before: str, text: str) -> tuple[LineEnd, ...]:
@@ -177,12 +176,8 @@ def test_a_keystroke_reads_little() -> None:
     language = language_named("python")
     text = "def f(x):\n    return [y for y in x]  # c\n\n" * 2_000
     assert len(text) > 30 * CHUNK_CHARS
-    begin = time.perf_counter()
-    state_at(text, len(text), language)
-    first = time.perf_counter() - begin
-    again = []
+    first = lines_run(lambda: state_at(text, len(text), language))
     for typed in ("r", "re", "ret"):
-        begin = time.perf_counter()
-        state_at(text + typed, len(text) + len(typed), language)
-        again.append(time.perf_counter() - begin)
-    assert min(again) < first / 2
+        longer = text + typed
+        again = lines_run(lambda longer=longer: state_at(longer, len(longer), language))
+        assert again < first / 10
