@@ -31,7 +31,8 @@ from tests.fakes import FakeClock, FakeGenerator
 
 def complete(generator: FakeGenerator, request: CompleteRequest, **config: object) -> Completion:
     sure = ConfidenceConfig(is_enabled=False)
-    service = Service(generator, CompleteConfig(confidence=sure, **config))  # type: ignore[arg-type]
+    settings = {"confidence": sure, "is_gated": False} | config
+    service = Service(generator, CompleteConfig(**settings))  # type: ignore[arg-type]
     return asyncio.run(service.complete(request))
 
 
