@@ -56,6 +56,10 @@ _PYTHON_STATEMENT = re.compile(
 _CLOSES = {")": "(", "]": "[", "}": "{"}
 
 
+FOLLOWING_CHARS = 12
+"""Of the next line, to tell whether it goes on with the statement of the line before it."""
+
+
 def _continues(following: str, is_by_indent: bool) -> bool:
     """Whether the line that begins with `following` goes on with the statement of the line before it."""
     return not is_by_indent and _CONTINUING_START.match(following) is not None
@@ -310,7 +314,8 @@ class Reader:
         if frame.is_block:
             self._keep(text, match.start())
             self._begin = match.start() + 1
-            self._end_statement_at_newline(text[match.end() : match.end() + 12] or self.following)
+            after = text[match.end() : match.end() + FOLLOWING_CHARS] + self.following
+            self._end_statement_at_newline(after[:FOLLOWING_CHARS])
         return self._begin_line(text, match.start() + 1)
 
     def _end_statement_at_newline(self, following: str) -> None:

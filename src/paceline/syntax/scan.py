@@ -14,7 +14,7 @@ import msgspec
 from paceline.syntax.frames import START, State
 from paceline.syntax.headers import BlockKind
 from paceline.syntax.languages import Language
-from paceline.syntax.reader import Reader
+from paceline.syntax.reader import FOLLOWING_CHARS, Reader
 
 MAX_BEFORE_CHARS = 131_072
 """Of the text before a place so much is read at most; it begins anew at each half of it."""
@@ -132,8 +132,9 @@ def state_at(text: str, offset: int, language: Language) -> State:
         line_end = text.find("\n", begin + CHUNK_CHARS, offset)
         if line_end < 0:
             break
-        state = _after_chunk(state, text[begin : line_end + 1], language)
-        begin = line_end + 1
+        chunk, begin = text[begin : line_end + 1], line_end + 1
+        following = text[begin : min(begin + FOLLOWING_CHARS, offset)]
+        state = _after_chunk(state, chunk, following, language)
     reader = Reader(language, state)
     reader.read(text[max(begin, offset - MAX_LAST_LINE_CHARS) : offset])
     return reader.state
@@ -153,8 +154,9 @@ def _beginning(text: str, offset: int) -> int:
 
 
 @lru_cache(maxsize=MAX_CHUNKS)
-def _after_chunk(before: State, chunk: str, language: Language) -> State:
-    """What is open after `chunk`. States are told apart by identity, which this very cache keeps."""
+def _after_chunk(before: State, chunk: str, following: str, language: Language) -> State:
+    """What is open after `chunk`, which `following` comes after. States are told apart by identity, which this very cache keeps."""
     reader = Reader(language, before)
+    reader.following = following
     reader.read(chunk)
     return reader.state
