@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paceline.syntax import tree as tree_module
 from paceline.syntax import window as window_module
 from paceline.syntax.languages import Language, language_named
 from paceline.syntax.offsets import OffsetMap
@@ -229,3 +230,15 @@ def test_cache_keeps_the_newest_and_forgets_the_oldest() -> None:
 def test_the_parser_s_own_files_parse() -> None:
     for path in Path(window_module.__file__).parent.glob("*.py"):
         assert fresh(path.read_text(), PYTHON).num_errors == 0
+
+
+def test_what_takes_too_long_goes_without_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_module, "MAX_PARSE_S", -1.0)
+    text = "value = 1\n" * 20_000
+    cache = TreeCache()
+    assert cache.tree("a", text, PYTHON, around=0) is None
+    monkeypatch.undo()
+    for _ in range(tree_module.NUM_RESTS):
+        assert cache.tree("a", text, PYTHON, around=0) is None
+    assert cache.tree("a", text, PYTHON, around=0) is not None
+    assert cache.tree("b", text, PYTHON, around=0) is not None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections import OrderedDict
 from functools import cached_property
 from threading import Lock
@@ -22,6 +24,11 @@ MAX_LOST_SHARE = 0.5
 """Of a text in one error: with more, its tree says nothing of the rest either, and each keystroke costs what parsing from
 nothing does, or several times that."""
 MAX_CACHED_TREES = 64
+MAX_PARSE_S = 0.2
+"""Processor time of one parse. A window of 200,000 characters takes 0.03 s on a server's core."""
+NUM_RESTS = 32
+"""So many keystrokes a document that took too long goes without a tree before it is tried again."""
+READ_BYTES = 65_536
 _SPACE_AND_ONE = re.compile(rb"\s*.?", re.DOTALL)
 
 
@@ -85,7 +92,9 @@ class SyntaxTree:
         first = min(max(start - self.first_offset, 0), len(self.text))
         last = min(max(end - self.first_offset, first), len(self.text))
         new = self.text[:first] + text + self.text[last:]
-        return _reparsed(self, self.window.resized(len(new) - len(self.text)), new)
+        tree = _reparsed(self, self.window.resized(len(new) - len(self.text)), new)
+        assert tree is not None, "it has all the time"
+        return tree
 
 
 def parse(
@@ -93,7 +102,8 @@ def parse(
 ) -> SyntaxTree | None:
     """Parse `text`, or if it is long, or broken as a whole, the lines around the offset `around`; None without a grammar.
 
-    None too where a line is so long that it is data or minified (window.py).
+    None too where a line is so long that it is data or minified (window.py), and where tree-sitter takes
+    more than MAX_PARSE_S: its recovery from errors is sometimes quadratic (text of another language, say).
 
     Args:
         old: a tree of an earlier state of the same document; unchanged parts are reused.
@@ -106,29 +116,53 @@ def parse(
     if window is None:
         return None
     tree = _parse_part(text, window, language, old)
-    if tree.is_lost and len(tree.text) > 3 * NARROW_CHARS:
-        window = narrow_window(text, around)
-        return None if window is None else _parse_part(text, window, language, None)
+    if (tree is None or tree.is_lost) and window.end - window.begin > 3 * NARROW_CHARS:
+        narrow = narrow_window(text, around)
+        return None if narrow is None else _parse_part(text, narrow, language, None)
     return tree
 
 
 def _parse_part(
     text: str, window: Window, language: Language, old: SyntaxTree | None
-) -> SyntaxTree:
-    """Parse the window of `text`, incrementally if `old` begins where it does."""
+) -> SyntaxTree | None:
+    """Parse the window of `text`, incrementally if `old` begins where it does; None if it takes too long."""
     part = text[window.begin : window.end]
     if old is not None and old.first_offset == window.begin:
         if part == old.text:
             return SyntaxTree(language, window, old.offsets, old.tree)
-        return _reparsed(old, window, part)
+        return _reparsed(old, window, part, max_s=MAX_PARSE_S)
     rules = grammar(language)
     assert rules is not None, "parse has asked"
     offsets = OffsetMap(part)
-    return SyntaxTree(language, window, offsets, tree_sitter.Parser(rules).parse(offsets.data))
+    tree = _run(rules, offsets.data, None, MAX_PARSE_S)
+    return None if tree is None else SyntaxTree(language, window, offsets, tree)
 
 
-def _reparsed(old: SyntaxTree, window: Window, text: str) -> SyntaxTree:
-    """Parse `text`, reusing what it shares with `old` at both ends."""
+def _run(
+    rules: tree_sitter.Language, data: bytes, old: tree_sitter.Tree | None, max_s: float
+) -> tree_sitter.Tree | None:
+    """Parse; None if it takes this thread more than `max_s` of processor time (not of the clock's)."""
+    end_s = time.thread_time() + max_s
+
+    def read(offset: int, _: tree_sitter.Point) -> bytes:
+        return data[offset : offset + READ_BYTES]
+
+    def is_over(_: int, __: bool) -> bool:
+        return time.thread_time() > end_s
+
+    parser = tree_sitter.Parser(rules)
+    try:
+        if old is None:
+            return parser.parse(read, progress_callback=is_over)
+        return parser.parse(read, old, progress_callback=is_over)
+    except ValueError:  # tree-sitter's word for being stopped
+        return None
+
+
+def _reparsed(
+    old: SyntaxTree, window: Window, text: str, *, max_s: float = math.inf
+) -> SyntaxTree | None:
+    """Parse `text`, reusing what it shares with `old` at both ends; None if it takes too long."""
     rules = grammar(old.language)
     assert rules is not None, "a tree exists, so its grammar does"
     offsets = OffsetMap(text)
@@ -148,8 +182,8 @@ def _reparsed(old: SyntaxTree, window: Window, text: str) -> SyntaxTree:
         old_end_point=_point(before, start, row, len(before) - end),
         new_end_point=_point(after, start, row, len(after) - end),
     )
-    tree = tree_sitter.Parser(rules).parse(after, edited)
-    return SyntaxTree(old.language, window, offsets, tree)
+    tree = _run(rules, after, edited, max_s)
+    return None if tree is None else SyntaxTree(old.language, window, offsets, tree)
 
 
 def _num_to_next_token(data: bytes, at: int) -> int:
@@ -224,19 +258,41 @@ class TreeCache:
 
     def __init__(self, max_trees: int = MAX_CACHED_TREES) -> None:
         self._trees: OrderedDict[str, SyntaxTree] = OrderedDict()
+        self._num_rests: dict[str, int] = {}
+        """Documents that took too long, and how many more times they are not tried."""
         self._max_trees, self._lock = max_trees, Lock()
 
     def tree(self, key: str, text: str, language: Language, *, around: int) -> SyntaxTree | None:
         """Parse as `parse` does, incrementally if a tree is known under `key`."""
         with self._lock:
             old = self._trees.get(key)
+            if self._is_resting(key):
+                return None
+        started_s = time.thread_time()
         tree = parse(text, language, around=around, old=old)
+        is_slow = time.thread_time() - started_s > MAX_PARSE_S
         with self._lock:
             if tree is None:
                 self._trees.pop(key, None)
+                if is_slow:
+                    self._rest(key)
                 return None
             self._trees[key] = tree
             self._trees.move_to_end(key)
             while len(self._trees) > self._max_trees:
                 self._trees.popitem(last=False)
         return tree
+
+    def _is_resting(self, key: str) -> bool:
+        num_left = self._num_rests.get(key, 0)
+        if num_left > 1:
+            self._num_rests[key] = num_left - 1
+        else:
+            self._num_rests.pop(key, None)
+        return num_left > 0
+
+    def _rest(self, key: str) -> None:
+        """What took too long will do so at the next key as well."""
+        while len(self._num_rests) >= self._max_trees:
+            self._num_rests.pop(next(iter(self._num_rests)))
+        self._num_rests[key] = NUM_RESTS
