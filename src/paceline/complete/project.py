@@ -76,11 +76,15 @@ class ProjectIndex:
     def update_all(self, documents: Iterable[Document]) -> bool:
         """Take in documents, as far as MAX_NEW_CHARS goes for new ones, the first of these in any case.
 
+        Files of secrets are left out.
+
         Returns:
             Whether all are known now. If not, a name that is not found may be in one that is not read yet.
         """
         num_new_chars, is_complete = 0, True
         for document in documents:
+            if self._rules.reason_against(document.path) == "secret_file":
+                continue
             num_chars = len(document.text)
             if plain_path(document.path) not in self._documents:
                 if num_new_chars and num_new_chars + num_chars > MAX_NEW_CHARS:

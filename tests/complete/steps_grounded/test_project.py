@@ -218,3 +218,9 @@ def test_lines_without_a_blank_one_among_them_are_read_in_pieces() -> None:
     assert "".join(words._blocks(text)) == text
     long = "word_1 word_2 " * 1_000
     assert words_of(long).names == {"word_1", "word_2"}
+
+
+def test_files_of_secrets_are_left_out() -> None:
+    index = ProjectIndex()
+    assert index.update_all([Document(path=".env", text="token_of_mine = 1", language="python")])
+    assert index.num_documents == 0
