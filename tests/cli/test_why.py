@@ -49,7 +49,7 @@ def test_the_newest_are_listed(served: Any) -> None:
 def test_a_story_names_each_stage_and_no_code(served: Any) -> None:
     result = runner.invoke(app, ["why", ask(served, prompt="secret_name = ")])
     assert result.exit_code == 0
-    for word in ("shown", "automatic, python", "mode ", "model ", "wrote ", "gate ", "generate"):
+    for word in ("shown", "automatic, python", "mode ", "wrote ", "gate ", "generate"):
         assert word in result.stdout
     assert "secret_name" not in result.stdout
     assert "sorted" not in result.stdout

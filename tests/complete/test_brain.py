@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from paceline.complete.confidence import ConfidenceConfig
 from paceline.complete.config import CompleteConfig
 from paceline.complete.request import CompleteRequest, Completion, as_insertion
 from paceline.complete.service import Service
-from paceline.core.errors import ConfigError
+from paceline.core.errors import ConfigError, UnknownModelError
 from paceline.core.types import Cursor, Document, Drop
 from paceline.generate.types import (
     GenerateParams,
@@ -315,3 +316,38 @@ def test_an_unlikely_end_is_neither_shown_nor_computed() -> None:
     assert completion.num_tokens == 3
     (_, kept) = run(service, ask("values = 2\nx = |\n"), ask("values = 2\nx = s|\n"))
     assert (kept.text, kept.source) == ("orted(values", "typed_as_suggested")
+
+
+def test_an_unknown_model_is_refused_where_the_answer_is_known_too() -> None:
+    service = Service(FakeGenerator(["sorted", "\n"]), QUIET)
+    run(service, ask("x = |\n"))
+    with pytest.raises(UnknownModelError):
+        run(service, ask("x = |\n", model_id="nope"))
+
+
+def test_what_was_asked_for_stays_while_it_is_typed() -> None:
+    config = replace(QUIET, is_gated=True, show_threshold=1.0, exempt_share=0.0)
+    service = Service(FakeGenerator(["sorted", "\n"]), config)
+    asked, typed = run(service, ask("x = |\n", trigger="invoked"), ask("x = s|\n"))
+    assert (asked.text, typed.text) == ("sorted", "orted")
+
+
+def test_a_configured_root_brings_its_gitignore(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("runs/\n")
+    document = Document(path=str(tmp_path / "runs" / "a.py"), text="x = ")
+    request = CompleteRequest(cursor=Cursor(document=document, offset=4))
+    generator = FakeGenerator(["sorted", "\n"])
+    config = replace(QUIET, workspace_roots=(str(tmp_path),))
+    (ignored,) = run(Service(generator, config), request)
+    assert ignored.drop == Drop("git_ignored")
+    (unknown,) = run(Service(generator, QUIET), request)
+    assert unknown.text == "sorted"
+
+
+def test_the_beginning_of_an_id_will_do() -> None:
+    service = Service(FakeGenerator(["sorted", "\n"]), QUIET)
+    (completion,) = run(service, ask("x = |\n"))
+    found = service.traces.get(completion.request_id[:13])
+    assert found is not None
+    assert found.request_id == completion.request_id
+    assert service.traces.get("cmpl-") is None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paceline.complete.debounce import DebounceConfig, Debouncer
+from paceline.complete.debounce import MIN_LATENCIES, DebounceConfig, Debouncer
 from paceline.complete.rhythm import Pace
 from paceline.core.errors import ConfigError
 
@@ -18,8 +18,18 @@ FAST = Pace(median_gap_ms=120.0, high_gap_ms=180.0, num_recent=20)
 
 def measured(latency_ms: float, config: DebounceConfig | None = None) -> Debouncer:
     debouncer = Debouncer(config)
-    debouncer.record_latency(latency_ms)
+    for _ in range(MIN_LATENCIES):
+        debouncer.record_latency(latency_ms)
     return debouncer
+
+
+def test_the_first_answers_of_a_process_say_nothing() -> None:
+    debouncer = Debouncer()
+    for latency_ms in (340.0, 5.0):
+        debouncer.record_latency(latency_ms)
+        assert debouncer.delay(FAST).delay_ms == 0
+    debouncer.record_latency(5.0)
+    assert debouncer.latency_ms == 5.0
 
 
 @pytest.mark.parametrize("fact", ["is_invoked", "is_cached", "is_agreeing"])

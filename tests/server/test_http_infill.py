@@ -146,7 +146,7 @@ def test_mode_and_sampling_arrive() -> None:
     assert client_of(generator).post("/infill", json=body).json()["content"] == "a\nb"
     params = generator.calls[0].params
     assert (params.temperature, params.seed, params.stop) == (0.5, 3, ("#",))
-    assert params.max_tokens == 256
+    assert params.max_tokens == CompleteConfig().multi_line_max_tokens
 
 
 def test_stream_is_the_text_and_then_the_figures() -> None:

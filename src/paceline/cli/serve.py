@@ -83,6 +83,17 @@ IgnoreOption = Annotated[
         help="Files neither completed nor read, as in .gitignore; may be given several times.",
     ),
 ]
+RootOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--root",
+        exists=True,
+        file_okay=False,
+        resolve_path=True,
+        metavar="FOLDER",
+        help="A project: its .gitignore is kept to, files beside a document may be read for its prompts.",
+    ),
+]
 TraceCodeOption = Annotated[
     bool,
     typer.Option(
@@ -108,6 +119,7 @@ def serve(
     multi_line_threshold: ThresholdOption = None,
     show_threshold: ShowOption = None,
     ignore: IgnoreOption = None,
+    root: RootOption = None,
     has_code_in_traces: TraceCodeOption = False,
 ) -> None:
     """Complete code for your editors, and in the browser, until Ctrl+C.
@@ -146,6 +158,7 @@ def serve(
             ),
             show_threshold=show_threshold,
             ignored_globs=tuple(ignore or ()),
+            workspace_roots=tuple(map(str, root or ())),
             is_code_in_traces=has_code_in_traces,
         )
         with open_app(model, config=config, brain=brain, adapters=adapters) as (app, served):

@@ -45,7 +45,8 @@ def why(
     """Tell why a completion was shown, or why nothing was.
 
     Which mode and why, which snippets, which steps changed or dropped what, what the gate thought,
-    where each millisecond went. Traces live in the server's memory and hold no code.
+    where each millisecond went. Traces live in the server's memory, and hold no code unless it was started with
+    --trace-code. The beginning of an id will do.
 
     Examples:
 
@@ -86,7 +87,8 @@ def _fetch(server: str, path: str) -> dict[str, Any]:
     import msgspec
 
     try:
-        response = httpx.get(server.rstrip("/") + path, timeout=TIMEOUT_S, trust_env=False)
+        address = server if "://" in server else f"http://{server}"
+        response = httpx.get(address.rstrip("/") + path, timeout=TIMEOUT_S, trust_env=False)
         reply = msgspec.json.decode(response.content, type=dict[str, Any])
     except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError) as error:
         raise NoServerError(
@@ -141,7 +143,7 @@ def _print_story(console: Console, trace: dict[str, Any]) -> None:
         score = "" if trace["mode_score"] is None else f", score {trace['mode_score']:.2f}"
         why = ", ".join(trace["reasons"]) or "no reason given"
         console.print(f"mode     {trace['mode']}{score}: {why}")
-    if trace["debounce_ms"] or trace["debounce_reasons"]:
+    if trace["debounce_ms"]:
         why = ", ".join(trace["debounce_reasons"])
         console.print(f"waited   {trace['debounce_ms']:.0f} ms: {why}")
     for note in trace["snippets"]:
@@ -149,13 +151,15 @@ def _print_story(console: Console, trace: dict[str, Any]) -> None:
         console.print(
             f"context  {note['origin']}{' ' + _printable(note['path']) if note['path'] else ''}: {fate}"
         )
-    if trace["model_id"]:
+    if trace["prompt_tokens"]:
         console.print(
-            f"model    {trace['model_id']}: {trace['prompt_tokens']} prompt tokens, "
+            f"model    {_printable(trace['model_id'])}: {trace['prompt_tokens']} prompt tokens, "
             f"{trace['cached_tokens']} of them cached"
         )
     for candidate in trace["candidates"]:
         _print_candidate(console, candidate, trace)
+    if trace["probability"] is not None:
+        console.print(f"gate     {_verdict(trace)}")
     for event in trace["events"]:
         console.print(f"later    {event['kind']} after {event['after_ms'] / 1000:.1f} s")
     total = max(trace["latency_ms"], 1e-9)
@@ -177,6 +181,10 @@ def _print_candidate(console: Console, candidate: dict[str, Any], trace: dict[st
         f"wrote    {candidate['num_tokens']} tokens, {candidate['num_chars_raw']} characters, "
         f"ended by {candidate['finish_reason']}"
     )
+    if candidate["num_chars_confident"] is not None:
+        console.print(
+            f"ended    after {candidate['num_chars_confident']} characters: the next word is too doubtful"
+        )
     for step in candidate["steps"]:
         fate = (
             f"dropped it: {step['drop_reason']}"
@@ -185,9 +193,23 @@ def _print_candidate(console: Console, candidate: dict[str, Any], trace: dict[st
         )
         flags = f", flagged {', '.join(step['flags'])}" if step["flags"] else ""
         console.print(f"step     {step['step']}: {fate}{flags}")
-    if candidate["probability"] is not None:
-        limit = trace["gate_threshold"]
-        against = f" against {limit:.2f}" if limit is not None else ""
-        exempt = ", shown to judge the gate" if trace["is_exempt"] else ""
-        why = ", ".join(candidate["gate_reasons"])
-        console.print(f"gate     {candidate['probability']:.2f}{against}{exempt}: {why}")
+    if candidate["raw_text"]:
+        console.print(f"raw      {candidate['raw_text']!r}")
+        console.print(f"shown    {candidate['text']!r}")
+    if candidate["gate_reasons"]:
+        console.print(f"because  {', '.join(candidate['gate_reasons'])}")
+
+
+def _verdict(trace: dict[str, Any]) -> str:
+    """What the gate thought, and why it is shown nevertheless."""
+    limit = trace["gate_threshold"]
+    verdict = f"kept with probability {trace['probability']:.2f}"
+    if limit is not None:
+        verdict += f", shown from {limit:.2f} on"
+    if trace["trigger"] == "invoked":
+        verdict += "; shown because it was asked for"
+    if trace["is_exempt"]:
+        verdict += "; shown so that the gate can be judged"
+    if trace["answered_by"] not in ("", trace["request_id"]):
+        verdict += f"; written for {trace['answered_by']}"
+    return verdict

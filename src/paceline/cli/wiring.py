@@ -131,10 +131,29 @@ async def complete_once(
     from paceline.complete.service import CompleteRequest, Service
 
     with open_generator(model) as generator:
-        service = Service(generator, CompleteConfig(max_latency_ms=None, is_prefetching=False))
+        config = CompleteConfig(
+            max_latency_ms=None,
+            is_prefetching=False,
+            workspace_roots=project_of(cursor.document.path),
+        )
+        service = Service(generator, config)
+        cursor = _with_whole_path(cursor)
         return await service.complete(
             CompleteRequest(cursor=cursor, mode=mode, trigger=trigger, max_tokens=max_tokens)
         )
+
+
+def _with_whole_path(cursor: Cursor) -> Cursor:
+    from msgspec.structs import replace
+
+    path = str(Path(cursor.document.path).resolve())
+    return replace(cursor, document=replace(cursor.document, path=path))
+
+
+def project_of(path: str) -> tuple[str, ...]:
+    """The folder above `path` that is a git repository; none if there is none."""
+    found = (folder for folder in Path(path).resolve().parents if (folder / ".git").exists())
+    return tuple(str(folder) for folder in found)[:1]
 
 
 def train_model(

@@ -45,6 +45,7 @@ from paceline.complete.session import Last
 from paceline.complete.skip import OFF_LIMITS, reason_to_decline, reason_to_skip
 from paceline.complete.splitter import pieces
 from paceline.complete.steps.types import Judged
+from paceline.core.errors import UnknownModelError
 from paceline.core.types import Candidate, Cursor, Drop, Snippet
 from paceline.generate.types import GenerateParams, ModelInfo, PromptParts, TextGenerator
 from paceline.hygiene.paths import PathRules
@@ -88,9 +89,19 @@ class Answering:
         self._debouncer = Debouncer(DebounceConfig(max_delay_ms=config.max_debounce_ms))
 
     def model(self, model_id: str | None) -> ModelInfo:
-        """The model that answers; an unknown name is left for the generator to refuse."""
+        """The model that answers; the default one for a name that is not served (`check_model`)."""
         models = self._generator.models
         return next((model for model in models if model.model_id == model_id), models[0])
+
+    def check_model(self, model_id: str | None) -> None:
+        """Refuse a name that is not served, before a cache or a rule answers for it.
+
+        Raises:
+            UnknownModelError: there is no such model.
+        """
+        known = tuple(model.model_id for model in self._generator.models)
+        if model_id is not None and model_id not in known:
+            raise UnknownModelError(model_id=model_id, known=known)
 
     async def answer(self, ask: Ask) -> Completion:
         """Run the stages. Raises what the generator raises; a bug in a rule costs what that rule would say."""
@@ -422,8 +433,13 @@ class Answering:
         probability = answer.probability
         trace.gate_threshold, trace.source = limit, source
         is_hidden = (
-            config.is_gated and ask.is_automatic and probability is not None and probability < limit
+            config.is_gated
+            and ask.is_automatic
+            and not answer.is_invoked
+            and probability is not None
+            and probability < limit
         )
+        trace.probability, trace.answered_by = probability, answer.request_id
         if is_hidden and is_exempt_id(answer.request_id, config.exempt_share):
             is_hidden, trace.is_exempt = False, True
         if is_hidden:
@@ -465,5 +481,6 @@ def _answer_of(
         request_id=ask.trace.request_id,
         origin="prefetch" if ask.is_prefetch else "asked",
         probability=opinion.probability if opinion else None,
+        is_invoked=not ask.is_automatic,
         mean_logprob=first.progress.mean_logprob,
     )

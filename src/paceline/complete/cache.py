@@ -98,6 +98,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin = "asked"
     probability: float | None = None
     """That the first choice is kept (gate.py)."""
+    is_invoked: bool = False
+    """Did the user ask by hand? Then what is left of it stays on screen while it is typed, gate or not."""
     mean_logprob: float | None = None
 
 

@@ -32,7 +32,7 @@ class ConfidenceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Reading a character, in keys of typing: 42 ms of 239 ms (traces/user.py)."""
     repair_keys: float = 1.0
     """Repairing a wrong word. The simulated user needs 2 (one chord), but not every wrong word is accepted:
-    of 0.5, 1, 2 and 3, 1 saved the most time on the tune half of replay-python (docs/completion.md)."""
+    of 0.5, 1, 2 and 3, 1 saved the most time on the tune half of replay-python (docs/lab-notebook.md)."""
 
     def __post_init__(self) -> None:
         if self.read_keys < 0 or self.repair_keys < 0:

@@ -16,10 +16,11 @@ from paceline.prompt.context.config import ContextConfig
 class CompleteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the service may spend on one completion, and which of its parts work."""
 
-    single_line_max_tokens: int = 64
-    """A line of 100 characters is about 35 tokens; what is longer is cut, not lost."""
-    block_body_max_tokens: int = 160
-    multi_line_max_tokens: int = 256
+    single_line_max_tokens: int = 32
+    """From 12 tokens on, more save no more characters (docs/completion.md, "The end"); a line of 100
+    characters is about 35. What is longer is cut, not lost: it goes on when it was typed or accepted."""
+    block_body_max_tokens: int = 96
+    multi_line_max_tokens: int = 160
     max_prompt_tokens: int = 1024
     """Budget of the prompt. Smaller keeps prefill short; the model's window bounds it as well."""
     max_prefix_chars: int = 16_384
@@ -35,7 +36,7 @@ class CompleteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """If not, a request that names no mode gets a single line."""
     multi_line_threshold: float = 0.7
     """0 to 1: higher offers single lines more often, 1 always. A request may bring its user's own. At 0.7,
-    80 % of the offers of several lines are right, and 82 % of the chances are taken (docs/completion.md)."""
+    80 % of the offers of several lines are right, and 69 % of the chances are taken (docs/completion.md)."""
     confidence: ConfidenceConfig = ConfidenceConfig()
     """Where an automatic completion ends because what follows is too unlikely (complete/confidence.py)."""
     is_skipping: bool = True
@@ -59,6 +60,9 @@ class CompleteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """What happens to completions that equal known code under a licence that asks for more than a name."""
     ignored_globs: tuple[str, ...] = ()
     """Files that are neither completed nor shown to a model, in .gitignore's notation."""
+    workspace_roots: tuple[str, ...] = ()
+    """Absolute folders of projects on this machine. A document in one of them is kept to its .gitignore, and
+    files beside it may be read for its prompts. None: only what clients send is known."""
     context: ContextConfig = ContextConfig()
     max_documents: int = 256
     """Documents whose rhythm, history and syntax tree are remembered."""

@@ -38,6 +38,8 @@ HIGH_QUANTILE_Z = 0.8416
 """How many standard deviations the 80th percentile of a normal distribution is above its median."""
 MIN_SPREAD, MAX_SPREAD = 0.05, 1.5
 """Bounds of the standard deviation of the gaps' logarithm: a few gaps may all be equal."""
+MIN_LATENCIES = 3
+"""Fewer say nothing yet: the first answers of a process are slow."""
 STEP_MS = 20.0
 """Delays that are compared: a screen shows a new picture every 16.7 ms."""
 MAX_LATENCY_MS = 60_000.0
@@ -92,7 +94,7 @@ class Debouncer:
 
     @property
     def latency_ms(self) -> float | None:
-        """What the next answer is expected to take; None before the first."""
+        """What the next answer is expected to take; None before there are MIN_LATENCIES."""
         return self._latency_ms
 
     def record_latency(self, latency_ms: float) -> None:
@@ -103,6 +105,8 @@ class Debouncer:
         if not 0 <= latency_ms <= MAX_LATENCY_MS:
             return
         self._latencies_ms.append(latency_ms)
+        if len(self._latencies_ms) < MIN_LATENCIES:
+            return
         ordered = sorted(self._latencies_ms)
         median_ms = ordered[len(ordered) // 2]
         floor_ms = 0.0 if self._latency_ms is None else self._latency_ms * self.config.decay

@@ -170,7 +170,9 @@ class Gate:
             probability=probability,
             is_shown=is_invoked or is_exempt or probability >= threshold,
             is_exempt=is_exempt,
-            reasons=tuple(f"{name}{value:+.2f}" for value, name in strongest if value),
+            reasons=tuple(
+                f"{_said(name, features)}{value:+.2f}" for value, name in strongest if value
+            ),
         )
 
     def probability(self, features: GateFeatures) -> float:
@@ -195,6 +197,12 @@ class Gate:
             return points[min(place, len(points) - 1)][1]
         (x0, y0), (x1, y1) = points[place - 1], points[place]
         return y0 + (y1 - y0) * (raw - x0) / (x1 - x0)
+
+
+def _said(name: str, features: GateFeatures) -> str:
+    """The name of a feature, or that it does not hold: that counts as well."""
+    is_fact = name.startswith(("is_", "has_"))
+    return f"not_{name}" if is_fact and getattr(features, name) == 0 else name
 
 
 def is_exempt_id(request_id: str, share: float) -> bool:

@@ -52,6 +52,7 @@ def candidate_note(
     return CandidateNote(
         num_tokens=progress.num_tokens,
         num_chars_raw=len(progress.text),
+        num_chars_confident=progress.confident_end,
         num_chars=len(result.text) if is_kept else 0,
         mean_logprob=progress.mean_logprob,
         finish_reason=progress.finish_reason,

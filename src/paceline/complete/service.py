@@ -39,6 +39,7 @@ from paceline.complete.warm_up import warm_up
 from paceline.core.errors import EmptyPromptError, PacelineError
 from paceline.core.types import Cursor
 from paceline.generate.types import PromptParts, TextGenerator
+from paceline.hygiene.paths import plain_path
 from paceline.syntax.languages import language_of
 from paceline.syntax.tree import TreeCache
 
@@ -104,6 +105,7 @@ class Service:
         """
         if not request.cursor.document.text:
             raise EmptyPromptError
+        self._answering.check_model(request.model_id)
         ask = self._open(request)
         state = ask.state
         state.newest_request_id = ask.trace.request_id
@@ -240,7 +242,7 @@ class Service:
         request_id = request.request_id or _new_id()
         watch = Stopwatch(self._now_ms)
         trace = self.traces.start(request_id, request.trigger)
-        request = self._with_language(request)
+        request = self._with_root(self._with_language(request))
         state = self._documents.state(request)
         document, cursor = request.cursor.document, request.cursor
         language = language_of(document)
@@ -266,6 +268,17 @@ class Service:
             return request
         document = replace(document, language=languages[0])
         return replace(request, cursor=replace(request.cursor, document=document))
+
+    def _with_root(self, request: CompleteRequest) -> CompleteRequest:
+        """A client that names no workspace works in the configured one that its document is in, if in any."""
+        path = plain_path(request.cursor.document.path)
+        if request.context.workspace_root or not path:
+            return request
+        for root in self.config.workspace_roots:
+            if path.startswith(root.rstrip("/") + "/"):
+                context = replace(request.context, workspace_root=root)
+                return replace(request, context=context)
+        return request
 
     def _pressed_ms(self, request: CompleteRequest) -> float:
         return self._now_ms() if request.pressed_at_ms is None else request.pressed_at_ms

@@ -17,6 +17,8 @@ from paceline.complete.gate_features import GateFeatures
 from paceline.complete.modes import Mode, Trigger
 from paceline.complete.steps.types import StepNote
 
+MIN_ID_CHARS = 9
+"""A shorter beginning of an id is not looked for."""
 MAX_EVENTS = 32
 """Of one request; a client that sends more repeats itself."""
 
@@ -55,6 +57,8 @@ class CandidateNote(msgspec.Struct, frozen=True, kw_only=True):
 
     num_tokens: int
     num_chars_raw: int
+    num_chars_confident: int | None = None
+    """What was left of it before the first doubtful word; None: all of it (confidence.py)."""
     num_chars: int
     mean_logprob: float | None
     finish_reason: str
@@ -103,6 +107,10 @@ class RequestTrace(msgspec.Struct, kw_only=True):
     outcome: str = ""
     """shown | nothing | error | cancelled: the client left before it was answered"""
     drop_reason: str = ""
+    probability: float | None = None
+    """That the user keeps what is offered; None if there was nothing to judge."""
+    answered_by: str = ""
+    """The request for which the text was written; another one if it comes from the cache."""
     gate_threshold: float | None = None
     is_exempt: bool = False
     failed: tuple[str, ...] = ()
@@ -162,8 +170,12 @@ class TraceStore:
         return trace
 
     def get(self, request_id: str) -> RequestTrace | None:
-        """The trace of that id, if it is still kept."""
-        return self._traces.get(request_id)
+        """The trace of that id, or of the only one that begins so, if it is still kept."""
+        found = self._traces.get(request_id)
+        if found is not None or len(request_id) < MIN_ID_CHARS:
+            return found
+        alike = [trace for key, trace in self._traces.items() if key.startswith(request_id)]
+        return alike[0] if len(alike) == 1 else None
 
     def newest(self, count: int) -> list[RequestTrace]:
         """The last traces, newest first."""

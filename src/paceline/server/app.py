@@ -14,7 +14,9 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
 from paceline import __version__
+from paceline.complete.request import CompleteRequest
 from paceline.complete.service import Service
+from paceline.core.types import Cursor, Document
 from paceline.generate.types import TextGenerator
 from paceline.server.debug import create_debug_router
 from paceline.server.dialects.llama_cpp import create_llama_router
@@ -33,6 +35,9 @@ DESCRIPTION = (
 
 DOCS_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
+WARM_CURSOR = Cursor(document=Document(path="", text="import os\n"), offset=10)
+"""The first pass through a model is slow; nobody should wait for it."""
+
 
 class Health(BaseModel):
     """The server answers, and with which model."""
@@ -48,6 +53,7 @@ def create_app(generator: TextGenerator, service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        await service.warm(CompleteRequest(cursor=WARM_CURSOR))
         yield
         await service.close()
 

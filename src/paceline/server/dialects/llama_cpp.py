@@ -97,7 +97,9 @@ class InfillRequest(BaseModel):
         None,
         description="Ours: how much to complete; absent: decided from the code and the typing.",
     )
-    trigger: Trigger = Field("automatic", description="Ours: a key was pressed, or the user asked.")
+    trigger: Trigger | None = Field(
+        None, description="Ours: `automatic`, a key was pressed, or `invoked`, the user asked."
+    )
     multi_line_threshold: Share | None = Field(
         None, description="Ours: 0 to 1; higher offers single lines more often, 1 always."
     )
@@ -149,7 +151,9 @@ class InfillRequest(BaseModel):
         description=f"Only these fields, up to {MAX_RESPONSE_FIELDS}; `timings/prompt_n` is that one "
         "inside `timings`.",
     )
-    model: str | None = Field(None, description="A name from GET /v1/models; empty: the default.")
+    model: NameText | None = Field(
+        None, description="A name from GET /v1/models; empty: the default."
+    )
 
     _check_document_id = field_validator("document_id")(require_session)
 
@@ -211,7 +215,7 @@ def to_request(body: InfillRequest) -> CompleteRequest:
     is_drawn = bool(body.temperature)
     return CompleteRequest(
         cursor=Cursor(document=document, offset=len(prefix)),
-        trigger=body.trigger,
+        trigger=body.trigger or "automatic",
         mode=body.mode,
         multi_line_threshold=body.multi_line_threshold,
         show_threshold=body.show_threshold,
@@ -260,7 +264,7 @@ def to_reply(completion: Completion, suffix: str) -> InfillReply:
         ),
         paceline=PacelineNote(
             request_id=completion.request_id,
-            drop_reason=reason if text or reason else "replaces",
+            drop_reason=reason or ("replaces" if completion.text and not text else None),
             mode=completion.mode,
             source=completion.source,
             probability=None if probability is None else round(probability, 4),
