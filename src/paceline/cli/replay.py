@@ -111,6 +111,7 @@ def replay(
         is_ablated=is_ablated,
         is_capped=is_capped,
         is_user_swept=is_user_swept,
+        is_fitting=fit_gate is not None,
         has_modes=has_modes,
     )
     if fit_gate is not None and source.is_report_half:
@@ -138,7 +139,7 @@ def _run(
             study = run_study(generator, traces, config, out, progress)
     except KeyboardInterrupt:
         typer.echo(
-            f"Stopped. What is finished is kept in {out}; the same command goes on from there.",
+            f"Stopped. Finished variants are kept in {out}; the same command goes on with the one under way.",
             err=True,
         )
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -154,6 +154,8 @@ class StudyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     is_capped: bool = False
     """Also with other limits on length."""
     is_user_swept: bool = False
+    is_fitting: bool = False
+    """Is a gate to be fitted? Then documented bodies are typed without a gate as well."""
     has_modes: bool = False
     num_mode_moments: int = 40
     """Of each trace, for the mode detector."""

@@ -43,6 +43,7 @@ from paceline.traces.user import USERS
 INTERNAL_ERROR = "internal_error"
 WITHOUT_GATE = "without gate"
 NUM_BINS = 10
+MIN_TRACES = 10
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(21))
 
 
@@ -88,7 +89,7 @@ class _Replays:
             return found
         self._replayer.user, self._replayer.windows = USERS[user], windows
         outcome = self._replayer.run(variant, self._traces, self._progress)
-        rows = [] if variant.config.is_gated or is_sliced else outcome.rows
+        rows = [] if variant.config.is_gated else outcome.rows
         record = Record(key=key, result=result_of(outcome, variant, user), rows=rows)
         self._file.add(record)
         return record
@@ -118,11 +119,20 @@ def run_study(
         results = [replays.record(one, user=name).result for one in pair]
         users.append(UserRows(name=name, config=USERS[name], rows=comparer.rows(results)))
     rows = records[WITHOUT_GATE].rows
+    to_fit = list(rows)
+    if config.is_fitting:
+        # Blocks are offered where they are documented, and there alone are enough of them to learn from.
+        ungated = next(one for one in variants_of(config) if one.name == WITHOUT_GATE)
+        to_fit += replays.record(ungated, is_sliced=True).rows
     report = Report(
         config=config,
         user=USERS[config.user],
         facts=facts_of(generator),
-        warnings=(*warnings_of(generator, traces), *failures_of(records.values())),
+        warnings=(
+            *few_traces(traces),
+            *warnings_of(generator, traces),
+            *failures_of(records.values()),
+        ),
         num_traces_by_project=dict(Counter(one.project for one in traces)),
         traces=tuple(f"{one.project}: {one.trace.document.path}" for one in traces),
         rows=comparer.rows([record.result for record in records.values()]),
@@ -131,7 +141,7 @@ def run_study(
         modes=tuple(_modes(traces, config, progress)) if config.has_modes else (),
         users=tuple(users),
     )
-    return Study(report, rows)
+    return Study(report, to_fit)
 
 
 def variants_of(config: StudyConfig) -> list[Variant]:
@@ -214,6 +224,12 @@ def generator_facts(generator: TextGenerator) -> dict[str, Any]:
         "model_manifest_sha256": sha256_of(manifest) if manifest and is_known else "",
         "device": str(getattr(generator, "device_line", "")),
     }
+
+
+def few_traces(traces: Sequence[ReplayTrace]) -> Iterator[str]:
+    """Intervals come from resampling the files: a handful of them says nothing of others."""
+    if len(traces) < MIN_TRACES:
+        yield f"Only {len(traces)} files: read no figure here as more than an example."
 
 
 def warnings_of(generator: TextGenerator, traces: Sequence[ReplayTrace]) -> tuple[str, ...]:
