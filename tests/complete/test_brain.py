@@ -351,3 +351,29 @@ def test_the_beginning_of_an_id_will_do() -> None:
     assert found is not None
     assert found.request_id == completion.request_id
     assert service.traces.get("cmpl-") is None
+
+
+@pytest.mark.parametrize(
+    ("then", "kind"),
+    [
+        (["x = sorted|\n"], "accepted"),
+        (["x = sorte|\n"], "partially_accepted"),
+        (["x = f|\n"], "ignored"),
+        (["|x = \n"], "ignored"),
+    ],
+)
+def test_the_next_text_tells_what_became_of_a_completion(then: list[str], kind: str) -> None:
+    service = Service(FakeGenerator(["sorted", "\n"]), replace(QUIET, is_cached=False))
+    first, *_ = run(service, ask("x = |\n"), *(ask(marked) for marked in then))
+    trace = service.traces.get(first.request_id)
+    assert trace is not None
+    assert [event.kind for event in trace.events] == [kind]
+
+
+def test_what_is_typed_to_its_end_is_typed_through() -> None:
+    service = Service(FakeGenerator(["sorted", "\n"]), QUIET)
+    keys = [ask(f"x = {'sorted'[:n]}|\n") for n in range(7)]
+    *_, shown_last, _ = run(service, *keys)
+    trace = service.traces.get(shown_last.request_id)
+    assert trace is not None
+    assert [event.kind for event in trace.events] == ["typed_through"]

@@ -111,6 +111,9 @@ class Service:
         state.newest_request_id = ask.trace.request_id
         with contained(ask.trace, "observe"):
             ask.pace = state.observe(request.cursor, self._pressed_ms(request))
+        for request_id, kind in state.inferred:
+            self.traces.add_event(request_id, kind)
+        state.inferred.clear()
         completion = await self._answer(ask)
         if state.newest_request_id == ask.trace.request_id:  # else the user is elsewhere by now
             with contained(ask.trace, "ahead"):

@@ -16,6 +16,7 @@ import msgspec
 
 from paceline.complete.cache import Asked, Spot
 from paceline.complete.history import History
+from paceline.complete.outcome import OutcomeKind
 from paceline.complete.request import CompleteRequest, Completion
 from paceline.complete.rhythm import Pace, Rhythm
 from paceline.complete.trace import RequestTrace
@@ -124,6 +125,8 @@ class DocumentState:
         """The place that is being asked ahead."""
         self.last: Last | None = None
         self.ghost: Ghost | None = None
+        self.inferred: list[tuple[str, OutcomeKind]] = []
+        """What became of completions, as the text told; for whoever keeps traces to take."""
         self.seen: Seen | None = None
         """By the newest request."""
 
@@ -177,17 +180,21 @@ class DocumentState:
         typed = self._typed_since(ghost, cursor, is_moved=is_moved)
         text = ghost.text.replace("\r\n", "\n")
         if typed is None:
-            self._count(ghost, is_accepted=False)
+            self._count(ghost, is_accepted=False, inferred="ignored")
             self.ghost = None
         elif not typed:
             if ghost.is_accepted and change < 0:
                 self.history.reject(ghost.before, ghost.text)
         elif text.startswith(typed) or typed.startswith(text):
             self.num_typed_since_shown = len(typed)
-            if change > ACCEPT_CHARS or len(typed) >= len(text):
-                self._count(ghost, is_accepted=True)
+            if change > ACCEPT_CHARS:
+                is_whole = len(typed) >= len(text)
+                kind: OutcomeKind = "accepted" if is_whole else "partially_accepted"
+                self._count(ghost, is_accepted=True, inferred=kind)
+            elif len(typed) >= len(text):
+                self._count(ghost, is_accepted=True, inferred="typed_through")
         else:
-            self._count(ghost, is_accepted=False)
+            self._count(ghost, is_accepted=False, inferred="ignored")
 
     def _typed_since(self, ghost: Ghost, cursor: Cursor, *, is_moved: bool) -> str | None:
         """What stands between the ghost text's place and the cursor, with line feeds alone as line ends; None
@@ -203,8 +210,12 @@ class DocumentState:
             return None
         return text[ghost.offset : cursor.offset].replace("\r\n", "\n")
 
-    def _count(self, ghost: Ghost, *, is_accepted: bool) -> None:
+    def _count(
+        self, ghost: Ghost, *, is_accepted: bool, inferred: OutcomeKind | None = None
+    ) -> None:
         if not ghost.is_settled:
+            if inferred is not None:
+                self.inferred.append((ghost.request_id, inferred))
             self.history.record(is_multi_line=ghost.is_multi_line, is_accepted=is_accepted)
         ghost.is_settled = True
         ghost.is_accepted = ghost.is_accepted or is_accepted
