@@ -73,7 +73,6 @@ class Alternative(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str
     num_replaced_chars: int = 0
-    mean_logprob: float | None = None
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
