@@ -49,6 +49,13 @@ def test_products_equal_the_slow_twin(
     assert torch.allclose(out_RN.double(), wanted_RN, rtol=1e-5, atol=1e-5 * scale)
 
 
+def test_a_weight_half_way_between_two_bytes_rounds_as_in_the_slow_twin() -> None:
+    # Row 5 of this matrix holds a weight that is -22.5 of its scale once 127 / largest is rounded to float32.
+    weight_NK = torch.randn(20, 192, generator=torch.Generator().manual_seed(20192))
+    out_RN, _ = linear(load_library(), weight_NK, torch.eye(192))
+    assert torch.allclose(out_RN.double(), slow_linear(weight_NK, torch.eye(192))[0], atol=1e-5)
+
+
 def test_zero_rows_and_zero_weights_give_zero() -> None:
     library = load_library()
     assert not linear(library, torch.randn(5, 70), torch.zeros(2, 70))[0].any()

@@ -180,7 +180,8 @@ def _quantise(x_RK: Tensor) -> tuple[Tensor, Tensor]:
     rows, k = x_RK.shape
     padded_RGI = torch.nn.functional.pad(x_RK, (0, -k % GROUP)).view(rows, -1, GROUP)
     largest_RG = padded_RGI.abs().amax(-1)
-    inverse_RG = torch.where(largest_RG < 1e-30, 0.0, 127.0 / largest_RG)
+    # A tensor over a tensor: `127.0 / tensor` is 127 times the reciprocal, which rounds twice and so differs at ties.
+    inverse_RG = torch.where(largest_RG < 1e-30, 0.0, torch.tensor(127.0) / largest_RG)
     return (padded_RGI * inverse_RG[..., None]).round(), largest_RG / 127.0
 
 
