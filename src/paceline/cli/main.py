@@ -20,6 +20,7 @@ from paceline.cli.errors import stop_with_sentence
 from paceline.core.errors import PacelineError
 
 USE = "Complete code"
+CONNECT = "Connect editors and servers"
 MAKE = "Make a model"
 
 
@@ -37,6 +38,10 @@ COMMANDS = (
     CommandLine("complete", "paceline.cli.complete", USE, "serve"),
     CommandLine("why", "paceline.cli.why", USE, "serve"),
     CommandLine("models", "paceline.cli.models", USE, "serve"),
+    CommandLine("lsp", "paceline.cli.lsp", CONNECT, "serve"),
+    CommandLine("upstream", "paceline.cli.upstream", CONNECT, "serve"),
+    CommandLine("token", "paceline.cli.token", CONNECT, "serve"),
+    CommandLine("codeium-shim", "paceline.cli.codeium_shim", CONNECT, "serve"),
     CommandLine("corpus", "paceline.cli.corpus", MAKE, "corpus"),
     CommandLine("tokenizer", "paceline.cli.tokenizer", MAKE, "train"),
     CommandLine("train", "paceline.cli.train", MAKE, "train"),

@@ -14,6 +14,11 @@ PacelineError                  message = one sentence: what is wrong, and what t
 ├── DownloadError              a source could not be reached (exit 4)
 ├── PortInUseError             another process listens there (exit 5)
 ├── OverloadedError            too much is queued; retry later (HTTP 429 + Retry-After)
+│   └── QuotaError             this token's requests or tokens are used up; retry later (HTTP 429 + Retry-After)
+├── UnauthorizedError          no token, or one that is unknown, expired or revoked (HTTP 401)
+├── ForbiddenError             the token may not do this (HTTP 403)
+├── UpstreamError              the server behind this one fails or cannot be reached (exit 7, HTTP 502)
+├── StorageError               what must be kept cannot be written: full disk, no permission (exit 6, HTTP 507)
 ├── StepError                  the engine failed in a step (engine/errors.py, HTTP 500)
 ├── EngineClosedError          the engine is shut down (engine/errors.py, HTTP 503)
 └── FileSystemError            full disk or unusable folder (cli/errors.py, exit 6)
@@ -124,3 +129,37 @@ class OverloadedError(PacelineError):
     def retry_after_s(self) -> int:
         """Whole seconds, rounded up, 1 or more: as HTTP's Retry-After says it."""
         return max(1, -(-self.retry_after_ms // 1000))
+
+
+class QuotaError(OverloadedError):
+    """One token asks for more than it may."""
+
+    def __init__(self, message: str, *, retry_after_ms: int) -> None:
+        super().__init__(queued=0, retry_after_ms=retry_after_ms)
+        self.args = (message,)
+
+
+class UnauthorizedError(PacelineError):
+    """The client must show a token that is known and valid."""
+
+    http_status = 401
+
+
+class ForbiddenError(PacelineError):
+    """The token is valid, but not for this."""
+
+    http_status = 403
+
+
+class UpstreamError(PacelineError):
+    """The server behind this one cannot be reached, or answers what cannot be used."""
+
+    exit_code = 7
+    http_status = 502
+
+
+class StorageError(PacelineError):
+    """Something that must not be lost could not be written."""
+
+    exit_code = 6
+    http_status = 507

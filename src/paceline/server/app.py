@@ -5,11 +5,11 @@ Knows no fleet, no engine and no model: `cli.wiring` hands it what it serves.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
@@ -18,11 +18,14 @@ from paceline.complete.request import CompleteRequest
 from paceline.complete.service import Service
 from paceline.core.types import Cursor, Document
 from paceline.generate.types import TextGenerator
+from paceline.server.config import ServerConfig
+from paceline.server.context import ServerContext
 from paceline.server.debug import create_debug_router
 from paceline.server.dialects.llama_cpp import create_llama_router
 from paceline.server.dialects.openai import create_openai_router
 from paceline.server.docs_page import render_docs
 from paceline.server.errors import install_error_handlers
+from paceline.server.events import Events, EventsInMemory, EventStore
 from paceline.server.metrics import create_metrics_router
 from paceline.server.middleware import BodyLimit, Farewell, LoopbackHost, RequestLog
 from paceline.server.playground.page import create_playground_router
@@ -34,6 +37,12 @@ DESCRIPTION = (
 )
 
 DOCS_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+
+DIALECTS: tuple[Callable[[ServerContext], APIRouter], ...] = (
+    create_openai_router,
+    create_llama_router,
+)
+"""In the order of the documentation; the first route that takes a path and method has it."""
 
 WARM_CURSOR = Cursor(document=Document(path="", text="import os\n"), offset=10)
 """The first pass through a model is slow; nobody should wait for it."""
@@ -47,9 +56,22 @@ class Health(BaseModel):
     version: str = __version__
 
 
-def create_app(generator: TextGenerator, service: Service) -> FastAPI:
-    """Build the app. It does not own `generator`; what `service` asks ahead ends with the app."""
+def create_app(
+    generator: TextGenerator,
+    service: Service,
+    *,
+    config: ServerConfig | None = None,
+    store: EventStore | None = None,
+) -> FastAPI:
+    """Build the app. It does not own `generator` and `store`; what `service` asks ahead ends with the app.
+
+    Args:
+        store: keeps what became of completions; None forgets it.
+    """
     default_model_id = generator.models[0].model_id
+    config = config or ServerConfig()
+    events = Events(store or EventsInMemory(), service)
+    server = ServerContext(generator, service, events, config)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -76,14 +98,14 @@ def create_app(generator: TextGenerator, service: Service) -> FastAPI:
         page = render_docs(app.openapi(), str(request.base_url).rstrip("/"))
         return HTMLResponse(page, headers=DOCS_HEADERS)
 
-    app.include_router(create_openai_router(generator))
-    app.include_router(create_llama_router(service))
+    for create_router in DIALECTS:
+        app.include_router(create_router(server))
     app.include_router(create_requests_router(service))
     app.include_router(create_metrics_router(generator))
     app.include_router(create_debug_router(generator))
     app.include_router(create_playground_router())
     install_error_handlers(app)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, max_bytes=config.max_body_bytes)
     app.add_middleware(LoopbackHost)
     app.add_middleware(Farewell)
     app.add_middleware(RequestLog)  # the last one added sees the request first

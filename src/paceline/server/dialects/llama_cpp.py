@@ -24,9 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from paceline.complete.modes import Mode, Trigger
 from paceline.complete.request import CompleteRequest, Completion, Source, as_insertion
-from paceline.complete.service import Service
 from paceline.core.types import Cursor, Document, Snippet
 from paceline.generate.types import FinishReason
+from paceline.server.context import ServerContext
 from paceline.server.errors import ErrorBody
 from paceline.server.fields import (
     MAX_SEED,
@@ -295,8 +295,9 @@ def _find(value: Any, keys: list[str]) -> list[Any]:
     return _find(value[keys[0]], keys[1:]) if is_there else []
 
 
-def create_llama_router(service: Service) -> APIRouter:
+def create_llama_router(server: ServerContext) -> APIRouter:
     """Routes of this dialect."""
+    service = server.service
     router = APIRouter(tags=["llama.cpp"], responses={"4XX": {"model": ErrorBody}})
 
     @router.post("/infill", response_model=InfillReply)

@@ -32,6 +32,7 @@ from paceline.generate.types import (
     TextGenerator,
     TokenDetail,
 )
+from paceline.server.context import ServerContext
 from paceline.server.dialects.merge import merge_streams
 from paceline.server.dialects.openai_types import (
     Choice,
@@ -179,8 +180,9 @@ def to_finish_reason(reason: FinishReason) -> tuple[Literal["stop", "length"], S
     return "length", reason
 
 
-def create_openai_router(generator: TextGenerator) -> APIRouter:
+def create_openai_router(server: ServerContext) -> APIRouter:
     """Routes of this dialect."""
+    generator = server.generator
     router = APIRouter(tags=["OpenAI"], responses={"4XX": {"model": ErrorBody}})
 
     @router.get("/v1/models")

@@ -1,0 +1,77 @@
+"""Who asks: what every route may know of the client, once the middleware has looked at its token.
+
+Without tokens (loopback) everybody is the same anonymous caller, who may do everything.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import msgspec
+from starlette.requests import HTTPConnection
+
+from paceline.generate.types import Session
+
+Scope = Literal["complete", "events", "admin"]
+ALL_SCOPES: frozenset[Scope] = frozenset(("complete", "events", "admin"))
+
+
+class Meter(Protocol):
+    """The quotas of one token."""
+
+    def begin(self) -> None:
+        """Count one more running request.
+
+        Raises:
+            QuotaError: too many a minute, too many at once, or this month's tokens are used up (429).
+        """
+        ...
+
+    def end(self, num_tokens: int) -> None:
+        """That request is over and used so many tokens, of prompt (not cached) and answer together."""
+        ...
+
+
+class Unmetered:
+    """No limits."""
+
+    def begin(self) -> None:
+        """Always allowed."""
+
+    def end(self, num_tokens: int) -> None:
+        """Not counted."""
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """One user behind one token."""
+
+    user_id: str = ""
+    """Empty: nobody in particular (no tokens)."""
+    token_id: str = ""
+    scopes: frozenset[Scope] = ALL_SCOPES
+    meter: Meter = Unmetered()
+
+    def tenant(self, name: str) -> str:
+        """`name`, which a client made up, as it is among all users: two never share one."""
+        return f"{self.user_id}\0{name}" if self.user_id else name
+
+    def session(self, session: Session | None) -> Session | None:
+        """A session of this user alone."""
+        if session is None or not self.user_id:
+            return session
+        return Session(self.tenant(session.session_id), session.document_id)
+
+
+ANONYMOUS = Caller()
+
+
+def caller_of(connection: HTTPConnection) -> Caller:
+    """The caller of a request or WebSocket."""
+    found = connection.scope.get("state", {}).get("caller")
+    return found if isinstance(found, Caller) else ANONYMOUS
+
+
+def note_usage(connection: HTTPConnection, *, prompt_tokens: int, num_tokens: int) -> None:
+    """Say what a request cost: for the log line and the quota. `prompt_tokens`: those that were computed."""
+    connection.state.num_tokens = num_tokens
+    connection.state.num_prompt_tokens = prompt_tokens

@@ -1,0 +1,1 @@
+"""What became of completions: written down before it is acknowledged, numbers only."""
