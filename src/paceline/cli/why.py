@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
@@ -38,7 +39,7 @@ def why(
         ),
     ] = None,
     server: Annotated[
-        str, typer.Option(help="Address of the running server.")
+        str, typer.Option(envvar="PACELINE_SERVER", help="Address of the running server.")
     ] = "http://127.0.0.1:8012",
     is_json: Annotated[bool, typer.Option("--json", help="Print the trace as JSON.")] = False,
 ) -> None:
@@ -46,7 +47,8 @@ def why(
 
     Which mode and why, which snippets, which steps changed or dropped what, what the gate thought,
     where each millisecond went. Traces live in the server's memory, and hold no code unless it was started with
-    --trace-code. The beginning of an id will do.
+    --trace-code. The beginning of an id will do. A server that demands tokens is shown the one in PACELINE_TOKEN;
+    it needs the scope admin.
 
     Examples:
 
@@ -88,7 +90,11 @@ def _fetch(server: str, path: str) -> dict[str, Any]:
 
     try:
         address = server if "://" in server else f"http://{server}"
-        response = httpx.get(address.rstrip("/") + path, timeout=TIMEOUT_S, trust_env=False)
+        token = os.environ.get("PACELINE_TOKEN", "")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        response = httpx.get(
+            address.rstrip("/") + path, headers=headers, timeout=TIMEOUT_S, trust_env=False
+        )
         reply = msgspec.json.decode(response.content, type=dict[str, Any])
     except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError) as error:
         raise NoServerError(

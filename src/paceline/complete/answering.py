@@ -444,7 +444,7 @@ class Answering:
             is_hidden, trace.is_exempt = False, True
         if is_hidden:
             return replace(self.nothing(ask, "gate", source), probability=probability)
-        trace.outcome = "shown"
+        trace.outcome = "prepared" if ask.is_prefetch else "shown"
         best = choices[0]
         model = self.model(request.model_id)
         return Completion(

@@ -105,7 +105,8 @@ class RequestTrace(msgspec.Struct, kw_only=True):
     cached_tokens: int = 0
     candidates: tuple[CandidateNote, ...] = ()
     outcome: str = ""
-    """shown | nothing | error | cancelled: the client left before it was answered"""
+    """shown | prepared: asked ahead, and kept for when it is wanted | nothing | error | cancelled: the client left
+    before it was answered"""
     drop_reason: str = ""
     probability: float | None = None
     """That the user keeps what is offered; None if there was nothing to judge."""
