@@ -6,22 +6,29 @@ the request's `encoding`. Unknown fields are refused, so that a misspelt one is 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from paceline.complete.modes import Mode, Trigger
 from paceline.complete.request import Source
 
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 """What a column counts: bytes, UTF-16 units (LSP's default), or code points."""
+Count = Annotated[int, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Name = Annotated[str, Meta(max_length=256)]
+"""A name that the client made up."""
+RequestId = Annotated[str, Meta(max_length=128)]
+"""No longer than an event may name it."""
 
 
 class WirePosition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A place in a text, as LSP has it."""
 
-    line: int
-    character: int
+    line: Count
+    character: Count
 
 
 class WireRange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,14 +54,14 @@ class WireEdit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     path: str
     before: str
     after: str
-    line: int = 0
+    line: Count = 0
     at_ms: float = 0.0
 
 
 class WireDiagnostic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a language server says about a line of the document."""
 
-    line: int
+    line: Count
     message: str
     severity: Literal["error", "warning", "information", "hint"] = "error"
 
@@ -66,44 +73,49 @@ class WireSnippet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     text: str
 
 
-class WireRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `POST /v1/complete`."""
+class WireOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an ask may say beside the documents, whichever way it comes."""
 
-    document: WireDocument
     position: WirePosition
-    encoding: Encoding = "utf-16"
     trigger: Trigger = "automatic"
     mode: Mode | None = None
     """null: decided from the code and the typing."""
-    session_id: str = ""
-    """This editor; its newest request for a document supersedes older ones."""
-    document_id: str = ""
-    """Which document of the session; empty: its path."""
-    request_id: str = ""
+    request_id: RequestId = ""
     """Empty draws one."""
-    open_documents: list[WireDocument] = []
-    """Most recently visited first, without `document`."""
-    recent_edits: list[WireEdit] = []
-    """Newest first."""
     diagnostics: list[WireDiagnostic] = []
     notebook_cells: list[str] = []
     """Code cells above the cursor's."""
     snippets: list[WireSnippet] = []
     """Best first."""
     clipboard: str = ""
-    workspace_root: str = ""
-    """Absolute folder on the server's machine. Honoured on loopback only, where that is the client's machine."""
     model: str = ""
-    max_tokens: int | None = None
-    max_latency_ms: float | None = None
-    multi_line_threshold: float | None = None
-    show_threshold: float | None = None
-    num_alternatives: int = 1
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_latency_ms: Annotated[float, Meta(gt=0)] | None = None
+    multi_line_threshold: Share | None = None
+    show_threshold: Share | None = None
+    num_alternatives: Annotated[int, Meta(ge=1, le=3)] = 1
     is_insisting: bool = False
     pressed_at_ms: float | None = None
     """When the key was pressed, on any clock of the client that only moves forward."""
     is_warming: bool = False
     """Only compute the prompt; the answer is empty."""
+
+
+class WireRequest(WireOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/complete`."""
+
+    document: WireDocument
+    encoding: Encoding = "utf-16"
+    session_id: Name = ""
+    """This editor; its newest request for a document supersedes older ones."""
+    document_id: Name = ""
+    """Which document of the session; empty: its path."""
+    open_documents: list[WireDocument] = []
+    """Most recently visited first, without `document`."""
+    recent_edits: list[WireEdit] = []
+    """Newest first."""
+    workspace_root: str = ""
+    """Absolute folder on the server's machine. Honoured on loopback only, where that is the client's machine."""
 
 
 class WireItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +125,14 @@ class WireItem(msgspec.Struct, frozen=True, kw_only=True):
     range: WireRange
     """What it takes the place of, in the request's encoding; empty at the position where it only inserts."""
     num_replaced_chars: int = 0
+
+
+class WireAttribution(msgspec.Struct, frozen=True, kw_only=True):
+    """Known code that the completion equals."""
+
+    origin: str
+    license: str
+    num_tokens: int
 
 
 class WireCompletion(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,4 +156,4 @@ class WireCompletion(msgspec.Struct, frozen=True, kw_only=True):
     ttft_ms: float
     reasons: list[str]
     flags: list[str]
-    attributions: list[dict[str, str | int]]
+    attributions: list[WireAttribution]

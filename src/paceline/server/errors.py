@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from paceline.core.errors import (
+    FieldError,
     OverloadedError,
     PacelineError,
     PromptTooLongError,
@@ -26,6 +27,7 @@ from paceline.core.errors import (
 OPENAI_CODES: dict[type[PacelineError], str] = {
     UnknownModelError: "model_not_found",
     PromptTooLongError: "context_length_exceeded",
+    FieldError: "invalid_request",
 }
 """Codes that OpenAI's clients know; every other class is its own name."""
 
@@ -89,7 +91,9 @@ def response_for(error: PacelineError) -> JSONResponse:
     headers: dict[str, str] = {}
     if isinstance(error, OverloadedError):
         headers["Retry-After"] = str(error.retry_after_s)
-    return error_response(error.http_status, str(error), code=code_of(error), headers=headers)
+    param = error.field if isinstance(error, FieldError) else None
+    code = code_of(error)
+    return error_response(error.http_status, str(error), code=code, param=param, headers=headers)
 
 
 def stopping_response() -> JSONResponse:
