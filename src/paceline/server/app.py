@@ -16,18 +16,23 @@ from pydantic import BaseModel
 from paceline import __version__
 from paceline.complete.request import CompleteRequest
 from paceline.complete.service import Service
+from paceline.complete.wire import WireCompletion, WireRequest
 from paceline.core.types import Cursor, Document
 from paceline.generate.types import TextGenerator
+from paceline.server.auth.authority import Authority
 from paceline.server.config import ServerConfig
 from paceline.server.context import ServerContext
 from paceline.server.debug import create_debug_router
 from paceline.server.dialects.llama_cpp import create_llama_router
+from paceline.server.dialects.native import EXAMPLE, create_native_router
 from paceline.server.dialects.openai import create_openai_router
+from paceline.server.dialects.tabby import create_tabby_router
 from paceline.server.docs_page import render_docs
+from paceline.server.doors import install_doors
 from paceline.server.errors import install_error_handlers
 from paceline.server.events import Events, EventsInMemory, EventStore
 from paceline.server.metrics import create_metrics_router
-from paceline.server.middleware import BodyLimit, Farewell, LoopbackHost, RequestLog
+from paceline.server.openapi import add_types
 from paceline.server.playground.page import create_playground_router
 from paceline.server.requests import create_requests_router
 
@@ -39,8 +44,10 @@ DESCRIPTION = (
 DOCS_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 DIALECTS: tuple[Callable[[ServerContext], APIRouter], ...] = (
+    create_native_router,
     create_openai_router,
     create_llama_router,
+    create_tabby_router,
 )
 """In the order of the documentation; the first route that takes a path and method has it."""
 
@@ -62,11 +69,13 @@ def create_app(
     *,
     config: ServerConfig | None = None,
     store: EventStore | None = None,
+    authority: Authority | None = None,
 ) -> FastAPI:
-    """Build the app. It does not own `generator` and `store`; what `service` asks ahead ends with the app.
+    """Build the app. It owns neither `generator`, `store` nor `authority`; what `service` asks ahead ends with it.
 
     Args:
         store: keeps what became of completions; None forgets it.
+        authority: knows the tokens; without one, only this machine is served.
     """
     default_model_id = generator.models[0].model_id
     config = config or ServerConfig()
@@ -104,9 +113,7 @@ def create_app(
     app.include_router(create_metrics_router(generator))
     app.include_router(create_debug_router(generator))
     app.include_router(create_playground_router())
+    add_types(app, (WireRequest, WireCompletion), {"WireRequest": EXAMPLE})
     install_error_handlers(app)
-    app.add_middleware(BodyLimit, max_bytes=config.max_body_bytes)
-    app.add_middleware(LoopbackHost)
-    app.add_middleware(Farewell)
-    app.add_middleware(RequestLog)  # the last one added sees the request first
+    install_doors(app, config, authority)
     return app

@@ -5,7 +5,8 @@ Without tokens (loopback) everybody is the same anonymous caller, who may do eve
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Literal, Protocol, cast
 
 import msgspec
 from starlette.requests import HTTPConnection
@@ -24,6 +25,7 @@ class Meter(Protocol):
 
         Raises:
             QuotaError: too many a minute, too many at once, or this month's tokens are used up (429).
+            UnauthorizedError: the token was revoked or has expired since it was shown (401).
         """
         ...
 
@@ -69,6 +71,21 @@ def caller_of(connection: HTTPConnection) -> Caller:
     """The caller of a request or WebSocket."""
     found = connection.scope.get("state", {}).get("caller")
     return found if isinstance(found, Caller) else ANONYMOUS
+
+
+def identify(connection: HTTPConnection, token: str) -> Caller:
+    """The caller of a request whose protocol carries the token in its body (Codeium's `metadata.api_key`).
+
+    A token in a header counts for more. Where none is demanded, what is no token of ours is ignored: such
+    clients always send something. Quotas are counted as for tokens in headers.
+
+    Raises:
+        UnauthorizedError: a token is demanded, and this one is unknown, expired or revoked.
+        ForbiddenError: it may not do this.
+        QuotaError: its quotas are used up.
+    """
+    found = connection.scope.get("state", {}).get("identify")
+    return caller_of(connection) if found is None else cast("Callable[[str], Caller]", found)(token)
 
 
 def note_usage(connection: HTTPConnection, *, prompt_tokens: int, num_tokens: int) -> None:

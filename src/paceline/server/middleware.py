@@ -1,5 +1,5 @@
-"""What every request passes before a route sees it: the log line, the server's end, the Host check, the
-size limit.
+"""What every request passes before a route sees it: the log line, the server's end, the size limit. Who may
+come in at all is decided in doors.py and auth/.
 
 Plain ASGI, so that streams and disconnects pass through untouched.
 """
@@ -10,10 +10,10 @@ import asyncio
 import ipaddress
 import logging
 import time
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paceline.server.errors import CLIENT_GONE_STATUS, error_response, stopping_response
@@ -22,6 +22,8 @@ log = logging.getLogger("paceline.server")
 
 MAX_BODY_BYTES = 20_000_000
 """A larger body is refused; no editor needs to send it, and it would only be cut."""
+POLICY_VIOLATION = 1008
+"""Of RFC 6455, section 7.4.1."""
 MAX_DRAIN_BYTES = 100_000_000
 MAX_DRAIN_S = 5.0
 """A client that writes its whole body before it reads gets this much patience to see the 413."""
@@ -30,9 +32,23 @@ MAX_DRAIN_S = 5.0
 def is_loopback(host: str) -> bool:
     """Does `host`, a name or an address, mean this machine and nothing else?"""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host.lower().rstrip(".") == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+async def refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer instead of the app: a WebSocket is closed (1008) before it is accepted.
+
+    Where the server can say more than 403 to a WebSocket, its client gets the whole response.
+    """
+    if scope["type"] == "websocket":
+        await receive()
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+            return
+    await response(scope, receive, send)
 
 
 class RequestLog:
@@ -99,30 +115,6 @@ class Farewell:
         except asyncio.CancelledError:
             if not is_started:
                 await stopping_response()(scope, receive, send)
-
-
-class LoopbackHost:
-    """Refuse requests under a foreign Host name: a web page may have pointed its name at us."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 400 unless the Host header is localhost or a loopback address."""
-        if scope["type"] == "http" and not self._is_ours(scope):
-            refusal = error_response(
-                400, "The Host header must be localhost or 127.0.0.1.", code="foreign_host"
-            )
-            await refusal(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
-
-    def _is_ours(self, scope: Scope) -> bool:
-        try:
-            host = urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname
-        except ValueError:
-            return False
-        return is_loopback(host or "")
 
 
 class BodyLimit:
