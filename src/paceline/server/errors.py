@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from paceline.core.errors import (
     FieldError,
+    InputError,
     OverloadedError,
     PacelineError,
     PromptTooLongError,
@@ -28,6 +29,7 @@ OPENAI_CODES: dict[type[PacelineError], str] = {
     UnknownModelError: "model_not_found",
     PromptTooLongError: "context_length_exceeded",
     FieldError: "invalid_request",
+    InputError: "invalid_request",
 }
 """Codes that OpenAI's clients know; every other class is its own name."""
 
