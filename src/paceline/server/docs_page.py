@@ -58,29 +58,37 @@ def _render_operation(
 
 def _render_example(schema: dict[str, Any], address: str, content: dict[str, Any]) -> str:
     """A command to paste into a shell, if the request type has an example."""
-    examples = _resolve(schema, content.get("application/json", {}).get("schema", {})).get(
-        "examples"
+    bodies = [model["examples"][0] for model in _models(schema, content) if model.get("examples")]
+    commands = (
+        f"curl -H 'Content-Type: application/json' {address} -d {shlex.quote(json.dumps(body))}"
+        for body in bodies
     )
-    if not examples:
-        return ""
-    body = shlex.quote(json.dumps(examples[0]))
-    command = f"curl -H 'Content-Type: application/json' {address} -d {body}"
-    return f"<pre>{escape(command)}</pre>"
+    return "\n".join(f"<pre>{escape(command)}</pre>" for command in commands)
 
 
 def _render_fields(schema: dict[str, Any], title: str, content: dict[str, Any]) -> str:
-    model = _resolve(schema, content.get("application/json", {}).get("schema", {}))
-    if not model.get("properties"):
-        return ""
+    models = [model for model in _models(schema, content) if model.get("properties")]
+    return "\n".join(_render_table(title, model, len(models) > 1) for model in models)
+
+
+def _render_table(title: str, model: dict[str, Any], is_one_of_several: bool) -> str:
     required: list[str] = model.get("required", []) if title == "Request" else []
+    if is_one_of_several:
+        title = f"{title}: {model.get('title', '')}"
     rows = [
         f"<tr><td><code>{escape(name)}</code>{' *' if name in required else ''}"
         f"<td>{escape(_type_name(field))}<td>{escape(_default(field))}"
         f"<td>{escape(field.get('description', ''))}"
         for name, field in model["properties"].items()
     ]
-    head = f"<h3>{title}</h3><table><tr><th>field<th>type<th>default<th>meaning"
+    head = f"<h3>{escape(title)}</h3><table><tr><th>field<th>type<th>default<th>meaning"
     return "\n".join([head, *rows, "</table>"])
+
+
+def _models(schema: dict[str, Any], content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The types that a body may have: one, but where a path is shared by several protocols."""
+    body = content.get("application/json", {}).get("schema", {})
+    return [_resolve(schema, each) for each in body.get("oneOf") or body.get("anyOf") or [body]]
 
 
 def _resolve(schema: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from paceline.generate.types import (
     TokenDetail,
 )
 from paceline.server.context import ServerContext
+from paceline.server.dialects.completions import AnyCompletionReply, CompletionBody
 from paceline.server.dialects.merge import merge_streams
 from paceline.server.dialects.openai_types import (
     Choice,
@@ -45,6 +46,8 @@ from paceline.server.dialects.openai_types import (
     Usage,
     require_ids,
 )
+from paceline.server.dialects.tabby import answer_segments
+from paceline.server.dialects.tabby_types import SegmentsRequest
 from paceline.server.errors import ErrorBody, response_for
 from paceline.server.fields import to_session, to_top_k
 from paceline.server.streaming import SseResponse, run_while_connected
@@ -195,12 +198,15 @@ def create_openai_router(server: ServerContext) -> APIRouter:
         """One model."""
         return _entry(_find(generator, model_id))
 
-    @router.post("/v1/completions", response_model=CompletionReply)
-    async def complete_text(body: CompletionRequest, request: Request) -> Any:
+    @router.post("/v1/completions", response_model=AnyCompletionReply)
+    async def complete_text(body: CompletionBody, request: Request) -> Any:
         """Continue a prompt, or fill the middle between prompt and suffix: raw model output.
 
-        With `stream`, the answer is server-sent events: completion objects, then `[DONE]`.
+        With `stream`, the answer is server-sent events: completion objects, then `[DONE]`. A body with
+        `segments` is Tabby's, and is answered in its form.
         """
+        if isinstance(body, SegmentsRequest):
+            return await answer_segments(server, body, request)
         parts, params = to_generate(body)
         info = _find(generator, body.model)
         refuse_hopeless(parts, params[0], info)
