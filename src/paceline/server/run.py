@@ -1,4 +1,4 @@
-"""Bind a loopback socket and serve an app on it until a signal says stop."""
+"""Bind a socket and serve an app on it until a signal says stop."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import errno
 import logging
 import signal
 import socket
+import ssl
 import sys
+from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import uvicorn
 from fastapi import FastAPI
 
 from paceline.core.errors import ConfigError, PortInUseError
+from paceline.server.auth.authority import Authority
+from paceline.server.config import ServerConfig
 from paceline.server.middleware import is_loopback
 from paceline.server.streaming import FAREWELL_S
+from paceline.server.transport import guarded_http, guarded_websockets
 
 SHUTDOWN_S = 2
 """Running requests get this long to finish after Ctrl+C; then they are told that the server stops."""
@@ -27,17 +32,33 @@ SWITCH_INTERVAL_S = 0.0005
 most, while the other computes. Python's own 5 ms is half of a short completion."""
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Listen on a loopback address; clients that connect wait until `serve` is called.
+SPARE_FILES = 500
+"""Open files besides connections: libraries, model files, the token file."""
+
+
+class Tls(NamedTuple):
+    """Files in PEM form."""
+
+    certfile: Path
+    """The certificate and, after it, those that lead to its root."""
+    keyfile: Path
+
+
+def bind(host: str, port: int, authority: Authority | None = None) -> socket.socket:
+    """Listen on an address; clients that connect wait until `serve` is called.
+
+    Args:
+        authority: must know a usable token, unless the address is loopback.
 
     Raises:
-        ConfigError: the host is not loopback, or the address cannot be used.
+        ConfigError: others could use the server without a token, or the address cannot be used.
         PortInUseError: another process listens there.
     """
-    if not is_loopback(host):
+    if not is_loopback(host) and not (authority and authority.has_usable_tokens()):
         raise ConfigError(
             f"{host!r} is not a loopback address: without access tokens anybody on the network could "
-            "use this server; use --host 127.0.0.1 and, from elsewhere, an SSH tunnel."
+            "use this server; make one with `paceline token create`, or use --host 127.0.0.1 and, "
+            "from elsewhere, an SSH tunnel."
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named protocol: asyncio switches off Nagle's delay only on sockets that say they are TCP.
@@ -70,7 +91,7 @@ class _Server(uvicorn.Server):
     for all of them.
 
     Not told apart, as uvicorn offers no means: a client that closed its side for writing only (to uvicorn
-    it has left), and one that never reads (it keeps its connection; there is no timeout for writing).
+    it has left).
     """
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -84,21 +105,105 @@ class _Server(uvicorn.Server):
         return not (self.should_exit and str(record.msg).startswith("ASGI callable returned"))
 
 
-def serve(app: FastAPI, listener: socket.socket) -> None:
-    """Serve `app` until a signal; running requests may finish. Never returns before.
+def serve(app: FastAPI, listener: socket.socket, *, tls: Tls | None = None) -> None:
+    """Serve `app`, which has its doors, until a signal; running requests may finish. Never returns before.
 
     uvloop and httptools are used if they are installed: 0.1 ms of CPU less for a request of 0.4 ms.
+
+    Raises:
+        ConfigError: a file of `tls` cannot be used.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("paceline").setLevel(logging.INFO)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_S
-    )
-    server = _Server(config)
+    config: ServerConfig = app.state.server_config
+    server = _Server(_uvicorn_config(app, config, tls))
+    allow_open_files(config.limits.max_connections + SPARE_FILES)
+    _note_start(app, listener, tls)
     log = logging.getLogger("uvicorn.error")
     log.addFilter(server.is_worth_logging)
     try:
         server.run(sockets=[listener])
     finally:
         log.removeFilter(server.is_worth_logging)
+
+
+def _uvicorn_config(app: FastAPI, config: ServerConfig, tls: Tls | None) -> uvicorn.Config:
+    limits = config.limits
+    context = load_tls(tls) if tls else None
+    return uvicorn.Config(
+        app,
+        http=guarded_http(limits),
+        ws=guarded_websockets(limits) or "none",
+        ws_max_size=limits.max_message_bytes,
+        ws_ping_interval=limits.ping_interval_s,
+        ws_ping_timeout=limits.ping_timeout_s,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # else whoever connects from loopback could name another scheme and client
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        ssl_context_factory=(lambda config, make_default: context) if context else None,
+    )
+
+
+def load_tls(tls: Tls) -> ssl.SSLContext:
+    """A server's context: TLS 1.2 or newer, HTTP/1.1.
+
+    Raises:
+        ConfigError: a file is missing or no PEM, the key is not the certificate's, or it has a password.
+    """
+
+    def refuse_password() -> str:
+        raise ConfigError("The key file has a password; give --tls-key a file without one.")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    for file in tls:
+        if not file.is_file():
+            raise ConfigError(
+                f"There is no file {str(file)!r}; give --tls-cert and --tls-key PEM files."
+            )
+    try:
+        context.load_cert_chain(tls.certfile, tls.keyfile, password=refuse_password)
+    except (ssl.SSLError, OSError) as cause:
+        reason = (getattr(cause, "reason", None) or cause.strerror or "not PEM").lower()
+        raise ConfigError(
+            f"The TLS files cannot be used ({reason.replace('_', ' ')}); give --tls-cert a PEM certificate "
+            "and --tls-key its key."
+        ) from cause
+    return context
+
+
+def allow_open_files(num_files: int) -> None:
+    """Raise this process' soft limit of open files towards `num_files`, where the system lets it.
+
+    Shells often give 1,024; a server that has used them up cannot even refuse.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = num_files if hard == resource.RLIM_INFINITY else min(num_files, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _note_start(app: FastAPI, listener: socket.socket, tls: Tls | None) -> None:
+    """For the audit log: where, and with which doors open."""
+    authority: Authority | None = app.state.authority
+    config: ServerConfig = app.state.server_config
+    if authority is None:
+        return
+    host, port = listener.getsockname()[:2]
+    authority.audit.append(
+        "server_start",
+        host=host,
+        port=port,
+        is_tls=tls is not None,
+        is_token_required=config.is_token_required or not is_loopback(host),
+        allowed_hosts=config.allowed_hosts,
+        allowed_origins=config.allowed_origins,
+    )
