@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from fastapi.testclient import TestClient
-
-from paceline.complete.service import Service
-from paceline.server.app import create_app
 from paceline.server.auth.audit import AuditLog
 from paceline.server.auth.authority import Authority
 from paceline.server.auth.tokens import TokenStore
-from paceline.server.config import ServerConfig
-from tests.fakes import FakeGenerator
-from tests.server.http import QUIET
 
 NOVEMBER_S = 1_795_564_800.0
 """2026-11-25, midnight UTC."""
@@ -43,20 +35,6 @@ def authority_of(folder: Path, clocks: Clocks | None = None) -> Authority:
         wall_s=clocks.wall_s,
         monotonic_s=clocks.monotonic_s,
     )
-
-
-def client_with(
-    authority: Authority | None, generator: FakeGenerator | None = None, **config: Any
-) -> TestClient:
-    """A client of the whole app behind its doors."""
-    generator = generator or FakeGenerator()
-    app = create_app(
-        generator,
-        Service(generator, QUIET),
-        config=ServerConfig(**config),
-        authority=authority,
-    )
-    return TestClient(app, base_url="http://127.0.0.1:8012", raise_server_exceptions=False)
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -1,0 +1,229 @@
+"""Limits of a connection, against a real server process with short ones. Waits for replies, never for time."""
+
+from __future__ import annotations
+
+import json
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from paceline.core.errors import ConfigError
+from paceline.server.auth.tokens import Quotas
+from paceline.server.run import Tls, allow_open_files, bind, load_tls
+from paceline.server.transport import raw_reply
+from tests.server.auth.people import authority_of
+
+TIMEOUT_S = 60
+LIMITS = {
+    "header_timeout_s": 0.3, "body_timeout_s": 0.3, "write_timeout_s": 0.3, "max_connections": 40,
+    "max_header_bytes": 8000, "max_message_bytes": 1000, "ping_interval_s": 0.2, "ping_timeout_s": 0.3,
+}  # fmt: skip
+
+
+@contextmanager
+def guarded_server(**limits: float) -> Iterator[int]:
+    """The port of a process that serves tests/server/guarded_server.py."""
+    command = [sys.executable, "-m", "tests.server.guarded_server", json.dumps(LIMITS | limits)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with guarded_server() as number:
+        yield number
+
+
+def dial(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
+
+
+def last_words(connection: socket.socket) -> tuple[int, dict[str, Any]]:
+    """(status, error) of what the server says before it closes; (0, {}) for nothing."""
+    response = HTTPResponse(connection)
+    try:
+        response.begin()
+    except ConnectionError:  # RemoteDisconnected: closed without a word
+        return 0, {}
+    body = response.read()
+    assert connection.recv(1) == b""
+    return response.status, json.loads(body)["error"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"", 0, None),
+        (b"GET /echo HTTP/1.1\r\nHost: loc", 408, "slow_headers"),
+        (b"GET /echo HTTP/1.1\r\nHost: localhost\r\n", 408, "slow_headers"),
+        (b"G", 408, "slow_headers"),
+        (b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n123", 408, "slow_body"),
+        (b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", 400, "foreign_host"),
+        (b"GET /echo HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 9000, 431, "headers_too_long"),
+        (b"nonsense\r\n\r\n", 400, "bad_http"),
+    ],
+)  # fmt: skip
+def test_what_never_arrives(port: int, sent: bytes, status: int, code: str | None) -> None:
+    with dial(port) as connection:
+        connection.sendall(sent)
+        if code == "foreign_host":  # answered before its body is there; the rest must still come in time
+            assert connection.recv(100).startswith(b"HTTP/1.1 400")
+            connection.sendall(b"c")
+            while connection.recv(9999):
+                pass
+            return
+        told, error = last_words(connection)
+        assert (told, error.get("code")) == (status, code)
+
+
+def test_a_drop_now_and_then_does_not_help(port: int) -> None:
+    """The deadline counts from the first byte; on a kept connection, too."""
+    with dial(port) as connection:
+        connection.sendall(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        response = HTTPResponse(connection)
+        response.begin()
+        assert response.read() == b"0"
+        with pytest.raises(OSError):
+            for letter in iter(lambda: b"x", b""):
+                connection.sendall(letter)
+                connection.settimeout(0.05)
+                try:
+                    if connection.recv(9999) == b"":
+                        raise ConnectionResetError
+                except TimeoutError:
+                    continue
+
+
+def test_others_are_served_meanwhile(port: int) -> None:
+    with ExitStack() as stack:
+        for _ in range(20):
+            slow = stack.enter_context(dial(port))
+            slow.sendall(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
+        connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+        for size in (0, 10, 300_000):
+            connection.request("POST", "/echo", b"x" * size)
+            assert connection.getresponse().read() == b"%d" % size
+        connection.close()
+
+
+def test_a_client_that_does_not_read_is_cut_off(port: int) -> None:
+    with dial(port) as connection:
+        connection.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(10)
+        other = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+        num_open = 1
+        while num_open:
+            other.request("GET", "/streams")
+            num_open = json.loads(other.getresponse().read())["open"]
+        other.close()
+
+
+def test_one_connection_too_many_is_told_so() -> None:
+    with guarded_server(max_connections=3, header_timeout_s=60) as port, ExitStack() as stack:
+        held = [stack.enter_context(dial(port)) for _ in range(3)]
+        for connection in held[1:]:
+            connection.sendall(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(9999).startswith(b"HTTP/1.1 200")
+        with dial(port) as extra:
+            extra.sendall(
+                b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n"
+            )
+            extra.sendall(b"x" * 200_000)
+            status, error = last_words(extra)
+            assert (status, error["code"]) == (503, "too_many_connections")
+            assert error["type"] == "server_error"
+        held[0].close()
+        held[1].sendall(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert held[1].recv(9999).startswith(b"HTTP/1.1 200")
+
+
+def test_websockets_live_on_and_have_limits(port: int) -> None:
+    """They outlast every deadline of HTTP as long as they answer pings; a long message closes one."""
+    uri = f"ws://127.0.0.1:{port}/socket"
+    with connect(uri) as idle, connect(uri, ping_interval=None) as talker:
+        for _ in range(3):
+            talker.send("a")
+            assert talker.recv(TIMEOUT_S) == "a"
+        talker.send("x" * 1001)
+        with pytest.raises(ConnectionClosed) as closed:
+            talker.recv(TIMEOUT_S)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
+        with dial(
+            port
+        ) as slow:  # by the time this is refused, the idle socket has outlived the limits
+            slow.sendall(b"GET ")
+            assert last_words(slow)[0] == 408
+        idle.send("still here")
+        assert idle.recv(TIMEOUT_S) == "still here"
+
+
+def test_a_socket_whose_client_is_dead_is_closed(port: int) -> None:
+    with dial(port) as connection:
+        connection.sendall(
+            b"GET /socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        while connection.recv(9999):  # pings, which nobody answers
+            pass
+
+
+def test_raw_replies_are_whole() -> None:
+    head, _, body = raw_reply(503, "No.", "x").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"content-length: %d\r\n" % len(body) in head
+    assert b"connection: close" in head and b"retry-after: 1" in head
+
+
+def test_only_loopback_without_tokens(tmp_path: Path) -> None:
+    authority = authority_of(tmp_path)
+    for known in (None, authority):
+        with pytest.raises(ConfigError, match="paceline token create"):
+            bind("0.0.0.0", 0, known)
+    _, record = authority.store.create("ada", quotas=Quotas())
+    bind("0.0.0.0", 0, authority).close()
+    authority.store.revoke(record.token_id)
+    with pytest.raises(ConfigError, match="paceline token create"):
+        bind("0.0.0.0", 0, authority)
+    bind("127.0.0.1", 0).close()
+    with pytest.raises(ConfigError, match="Cannot listen"):
+        bind("127.0.0.1.invalid", 0, authority_with_token(tmp_path))
+
+
+def authority_with_token(folder: Path) -> Any:
+    authority = authority_of(folder)
+    authority.store.create("bob")
+    return authority
+
+
+def test_tls_files_that_cannot_be_used(tmp_path: Path) -> None:
+    text = tmp_path / "text.pem"
+    text.write_text("no PEM")
+    for tls in (Tls(tmp_path / "none", text), Tls(text, tmp_path), Tls(text, text)):
+        with pytest.raises(ConfigError, match="--tls-cert"):
+            load_tls(tls)
+
+
+def test_open_files_are_raised_as_far_as_allowed() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        allow_open_files(300)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
+        allow_open_files(100)  # never lowered
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
