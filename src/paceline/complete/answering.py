@@ -379,6 +379,9 @@ class Answering:
             finish_reason=progress.finish_reason,
             logprob=progress.logprob,
             mean_logprob=progress.mean_logprob,
+            token_logprobs=tuple(progress.token_logprobs)
+            if len(progress.token_logprobs) == progress.num_tokens
+            else (),
             flags=chosen[0].flags if chosen else (),
             attributions=ask.attributions,
         )

@@ -28,6 +28,8 @@ class Progress(msgspec.Struct):
     text: str = ""
     num_tokens: int = 0
     logprob: float = 0.0
+    token_logprobs: list[float] = []
+    """Of each token; fewer than `num_tokens` if the generator does not say."""
     prompt_tokens: int = 0
     cached_tokens: int = 0
     finish_reason: FinishReason = "deadline"
@@ -45,6 +47,7 @@ class Progress(msgspec.Struct):
         self.text += chunk.text
         self.num_tokens += chunk.num_tokens
         self.logprob += chunk.logprob
+        self.token_logprobs += (logprob for _, logprob in chunk.marks)
         self.prompt_tokens = max(self.prompt_tokens, chunk.prompt_tokens)
         self.cached_tokens = max(self.cached_tokens, chunk.cached_tokens)
         if self.first_text_ms is None and chunk.text:

@@ -38,8 +38,10 @@ class CompleteRequest(msgspec.Struct, frozen=True, kw_only=True):
     session: Session | None = None
     """Which document this is: the newest request for it supersedes older ones."""
     user_id: str = ""
+    """Who asks. Documents and sessions of two are kept apart, and what stands before a NUL is who may say what
+    became of the completion (`owner_of`)."""
     request_id: str = ""
-    """Under which the trace is kept; empty draws one."""
+    """Under which the trace is kept; empty draws one, and so does the name of another user's request."""
     pressed_at_ms: float | None = None
     """When the key was pressed, on any clock of the client that only moves forward; None: now."""
     multi_line_threshold: float | None = None
@@ -99,6 +101,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """Sum of the natural log-probabilities of all `num_tokens`, shown or not."""
     mean_logprob: float | None = None
     """The same per token, so that lengths compare; None without a token."""
+    token_logprobs: tuple[float, ...] = ()
+    """Of each token of the first candidate, in order, shown or not; empty if the generator does not say."""
     probability: float | None = None
     """That the user keeps it, as the gate sees it; None if there was nothing to judge."""
     is_exempt: bool = False
@@ -109,6 +113,15 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     alternatives: tuple[Alternative, ...] = ()
     """Filled if more than one was asked for."""
     attributions: tuple[Attributed, ...] = ()
+
+
+def owner_of(user_id: str) -> str:
+    """The user behind a `user_id` of the form `user NUL name`, where the name is of the client's making.
+
+    Without a NUL it is nobody in particular: no token was shown.
+    """
+    owner, separator, _ = user_id.partition("\0")
+    return owner if separator else ""
 
 
 def as_insertion(completion: Completion, suffix: str) -> str:
