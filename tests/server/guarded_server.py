@@ -1,12 +1,13 @@
 """A small server with short limits, as a process: `python -m tests.server.guarded_server LIMITS` prints its port.
 
-LIMITS is the JSON of TransportLimits; a second argument names the HTTP protocol (h11 or httptools).
+LIMITS is the JSON of TransportLimits; a certificate and a key may follow.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 import msgspec
 from fastapi import FastAPI, Request, WebSocket
@@ -65,7 +66,8 @@ def main() -> None:
     with run.bind("127.0.0.1", 0) as listener:
         sys.stdout.write(f"{listener.getsockname()[1]}\n")
         sys.stdout.flush()
-        run.serve(create_guarded_app(limits), listener)
+        tls = run.Tls(Path(sys.argv[2]), Path(sys.argv[3])) if sys.argv[2:] else None
+        run.serve(create_guarded_app(limits), listener, tls=tls)
 
 
 if __name__ == "__main__":

@@ -137,12 +137,13 @@ def test_security_headers_are_on_every_reply(path: str, host: str) -> None:
         {"allowed_origins": ("https://editor.example/",)}, {"allowed_origins": ("https://A.example",)},
         {"allowed_origins": ("https://editor.example:443",)}, {"allowed_origins": ("https://a@b",)},
         {"allowed_origins": ("https://a:x",)}, {"allowed_origins": ("https://",)},
-        {"allowed_hosts": ("*",)}, {"allowed_hosts": ("a:80",)}, {"allowed_hosts": ("http://a",)},
+        {"allowed_hosts": ("*",)}, {"allowed_hosts": ("[::1]",)}, {"allowed_hosts": ("a:80",)}, {"allowed_hosts": ("http://a",)},
         {"allowed_hosts": ("",)},
     ],
 )  # fmt: skip
 def test_settings_that_are_wrong(settings: dict[str, tuple[str, ...]]) -> None:
     with pytest.raises(ConfigError):
         ServerConfig(**settings)  # type: ignore[arg-type]
+    assert ServerConfig(allowed_hosts=("fd00::1", "a-b.example"), allowed_origins=("http://a:1",))
     with pytest.raises(ConfigError, match="header_timeout_s"):
         TransportLimits(header_timeout_s=0)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +33,10 @@ LIMITS = {
 
 
 @contextmanager
-def guarded_server(**limits: float) -> Iterator[int]:
+def guarded_server(*files: Path, **limits: float) -> Iterator[int]:
     """The port of a process that serves tests/server/guarded_server.py."""
-    command = [sys.executable, "-m", "tests.server.guarded_server", json.dumps(LIMITS | limits)]
+    module, settings = "tests.server.guarded_server", json.dumps(LIMITS | limits)
+    command = [sys.executable, "-m", module, settings, *map(str, files)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -60,7 +63,7 @@ def last_words(connection: socket.socket) -> tuple[int, dict[str, Any]]:
     except ConnectionError:  # RemoteDisconnected: closed without a word
         return 0, {}
     body = response.read()
-    assert connection.recv(1) == b""
+    assert connection.recv(1) == b""  # and closes
     return response.status, json.loads(body)["error"]
 
 
@@ -80,7 +83,9 @@ def last_words(connection: socket.socket) -> tuple[int, dict[str, Any]]:
 def test_what_never_arrives(port: int, sent: bytes, status: int, code: str | None) -> None:
     with dial(port) as connection:
         connection.sendall(sent)
-        if code == "foreign_host":  # answered before its body is there; the rest must still come in time
+        if (
+            code == "foreign_host"
+        ):  # answered before its body is there; the rest must still come in time
             assert connection.recv(100).startswith(b"HTTP/1.1 400")
             connection.sendall(b"c")
             while connection.recv(9999):
@@ -134,10 +139,11 @@ def test_a_client_that_does_not_read_is_cut_off(port: int) -> None:
 
 def test_one_connection_too_many_is_told_so() -> None:
     with guarded_server(max_connections=3, header_timeout_s=60) as port, ExitStack() as stack:
-        held = [stack.enter_context(dial(port)) for _ in range(3)]
-        for connection in held[1:]:
-            connection.sendall(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert connection.recv(9999).startswith(b"HTTP/1.1 200")
+        first = stack.enter_context(dial(port))
+        held = [HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S) for _ in range(2)]
+        for connection in held:
+            stack.callback(connection.close)
+            assert echo(connection) == b"0"
         with dial(port) as extra:
             extra.sendall(
                 b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n"
@@ -146,9 +152,13 @@ def test_one_connection_too_many_is_told_so() -> None:
             status, error = last_words(extra)
             assert (status, error["code"]) == (503, "too_many_connections")
             assert error["type"] == "server_error"
-        held[0].close()
-        held[1].sendall(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert held[1].recv(9999).startswith(b"HTTP/1.1 200")
+        first.close()
+        assert echo(held[0]) == b"0"
+
+
+def echo(connection: HTTPConnection) -> bytes:
+    connection.request("GET", "/echo")
+    return connection.getresponse().read()
 
 
 def test_websockets_live_on_and_have_limits(port: int) -> None:
@@ -215,6 +225,40 @@ def test_tls_files_that_cannot_be_used(tmp_path: Path) -> None:
     for tls in (Tls(tmp_path / "none", text), Tls(text, tmp_path), Tls(text, text)):
         with pytest.raises(ConfigError, match="--tls-cert"):
             load_tls(tls)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_tls(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", str(key), "-out", str(cert)]
+    subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
+    context = ssl.create_default_context(cafile=str(cert))
+    with guarded_server(cert, key) as port:
+        connection = HTTPSConnection("localhost", port, context=context, timeout=TIMEOUT_S)
+        connection.request("POST", "/echo", b"x" * 300_000)
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (200, b"300000")
+        connection.close()
+        with dial(port) as plain, context.wrap_socket(plain, server_hostname="localhost") as slow:
+            slow.sendall(b"GET /echo HTTP/1.1\r\nHost: loc")
+            assert last_words(slow)[0] == 408
+        with connect(f"wss://localhost:{port}/socket", ssl=context) as socket:
+            socket.send("a")
+            assert socket.recv(TIMEOUT_S) == "a"
+    command = "openssl ec -aes256 -passout pass:secret -in"
+    locked = tmp_path / "locked.pem"
+    subprocess.run([*command.split(), key, "-out", locked], check=True, capture_output=True)
+    with pytest.raises(ConfigError, match="password"):
+        load_tls(Tls(cert, locked))
+    other = tmp_path / "other.pem"
+    subprocess.run(
+        ["openssl", "ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", other],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="key"):
+        load_tls(Tls(cert, other))
 
 
 def test_open_files_are_raised_as_far_as_allowed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ import msgspec
 
 from paceline.core.errors import ConfigError
 
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+_HOST = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class TransportLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,7 +59,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         if self.max_body_bytes < 1:
             raise ConfigError("max_body_bytes must be at least 1.")
         for host in self.allowed_hosts:
-            if not _HOST.fullmatch(host):
+            if not (_HOST.fullmatch(host) or _is_address(host)):
                 raise ConfigError(
                     f"{host!r} is no host name; give a name or an address, without scheme and port."
                 )
@@ -70,6 +71,14 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                     f"{origin!r} is no web origin; write it as the browser does: "
                     "https://editor.example, with the port if it is not the usual one."
                 )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_origin(text: str) -> bool:
