@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from paceline.core.errors import EventError
+from paceline.core.errors import FieldError, InputError
 
 EventKind = Literal[
     "shown",
@@ -155,7 +155,8 @@ def decode_batch(body: bytes | str) -> EventBatch:
     """Read JSON. `decode_batch(encode_batch(batch)) == batch`.
 
     Raises:
-        EventError: it is not JSON, or a field is missing, unknown, of a wrong type or out of range.
+        FieldError: a field is missing, unknown, of a wrong type or out of range; it is named (`events.3.kind`).
+        InputError: it is not JSON, or no object.
     """
     try:
         return msgspec.json.decode(body, type=EventBatch)
@@ -165,7 +166,7 @@ def decode_batch(body: bytes | str) -> EventBatch:
         ValueError,
         RecursionError,
     ):  # msgspec.DecodeError and UnicodeDecodeError are ValueErrors
-        raise EventError("", "it is not valid JSON in UTF-8") from None
+        raise InputError("The body is not valid JSON in UTF-8; correct it.") from None
 
 
 def batch_of(data: object) -> EventBatch:
@@ -180,7 +181,7 @@ def check_events(events: Sequence[Event]) -> None:
     """Hold events that code made to the rules that decoding holds those of clients to.
 
     Raises:
-        EventError: there are too many, or a field is out of range.
+        FieldError: there are too many, or a field is out of range.
     """
     batch_of({"events": [msgspec.structs.asdict(event) for event in events]})
 
@@ -203,7 +204,7 @@ _HARMLESS = re.compile(r"\w{1,32}")
 _KINDS = ", ".join(get_args(EventKind))
 
 
-def _explain(error: msgspec.ValidationError) -> EventError:
+def _explain(error: msgspec.ValidationError) -> InputError:
     """Name the field as `events.3.kind`, and repeat nothing that the client sent but a field's name."""
     text = str(error)
     place = _PLACE.search(text)
@@ -220,4 +221,7 @@ def _explain(error: msgspec.ValidationError) -> EventError:
         reason = "it may have visible ASCII characters only, and an id no space"
     else:
         reason = reason.replace("`", "").replace("Expected", "expected", 1)
-    return EventError(".".join(part for part in parts if part), reason)
+    field = ".".join(part for part in parts if part)
+    if not field:
+        return InputError(f"The body: {reason}; docs/events.schema.json shows what to send.")
+    return FieldError(field, reason)

@@ -29,12 +29,12 @@ from paceline.complete.failures import contained, report
 from paceline.complete.gate import Gate
 from paceline.complete.generation import Progress, generate
 from paceline.complete.modes import Mode, Trigger
-from paceline.complete.outcome import OutcomeKind
+from paceline.complete.outcome import InferredOutcome, OutcomeKind
 from paceline.complete.prefetch import after_accept, should_prefetch, window_of
-from paceline.complete.request import CompleteRequest, Completion
+from paceline.complete.request import CompleteRequest, Completion, owner_of
 from paceline.complete.scene import Scene
 from paceline.complete.session import BEFORE_CHARS, Documents, DocumentState, Last
-from paceline.complete.trace import Stopwatch, TraceStore
+from paceline.complete.trace import Stopwatch, TraceStore, user_key_of
 from paceline.complete.warm_up import warm_up
 from paceline.core.errors import EmptyPromptError, PacelineError
 from paceline.core.types import Cursor
@@ -67,14 +67,18 @@ class Service:
         attributor: Attributor | None = None,
         now_ms: Callable[[], float] = monotonic_ms,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_inferred: Callable[[InferredOutcome], None] | None = None,
     ) -> None:
         """
         Args:
             gate: how likely completions are kept; None loads the shipped weights.
             attributor: matches completions with known code; None matches nothing.
             sleep: waits so many seconds; a replay only says that they passed.
+            on_inferred: is told each outcome that a later request's text shows, before that is answered; it must
+                return at once.
         """
         self.config = config or CompleteConfig()
+        self.on_inferred = on_inferred
         self.traces = TraceStore(self.config.max_traces)
         self._generator, self._now_ms = generator, now_ms
         self._documents = Documents(self.config.max_documents)
@@ -111,9 +115,7 @@ class Service:
         state.newest_request_id = ask.trace.request_id
         with contained(ask.trace, "observe"):
             ask.pace = state.observe(request.cursor, self._pressed_ms(request))
-        for request_id, kind in state.inferred:
-            self.traces.add_event(request_id, kind)
-        state.inferred.clear()
+        self._note_inferred(ask)
         completion = await self._answer(ask)
         if state.newest_request_id == ask.trace.request_id:  # else the user is elsewhere by now
             with contained(ask.trace, "ahead"):
@@ -229,6 +231,18 @@ class Service:
         ttft_ms = trace.latency_ms if first_ms is None else first_ms - ask.watch.started_ms
         return replace(completion, latency_ms=trace.latency_ms, ttft_ms=ttft_ms)
 
+    def _note_inferred(self, ask: Ask) -> None:
+        """What this request's text tells of older completions goes to their traces and to who listens."""
+        state, owner = ask.state, owner_of(ask.request.user_id)
+        inferred, state.inferred = state.inferred, []
+        for request_id, kind in inferred:
+            is_part = kind == "partially_accepted"
+            num_chars = state.num_typed_since_shown if is_part else 0
+            self.traces.add_event(request_id, kind, num_chars)
+            if self.on_inferred is not None:
+                with contained(ask.trace, "inferred"):
+                    self.on_inferred(InferredOutcome(request_id, kind, num_chars, owner))
+
     def _follow_up(self, ask: Ask, completion: Completion) -> None:
         """Remember what is on screen now, and ask ahead."""
         request, state = ask.request, ask.state
@@ -242,9 +256,12 @@ class Service:
 
     def _open(self, request: CompleteRequest) -> Ask:
         """Start a trace, and gather what is known of the document."""
+        user_key = user_key_of(owner_of(request.user_id))
         request_id = request.request_id or _new_id()
+        if self.traces.user_key_of(request_id) not in (None, user_key):
+            request_id = _new_id()  # else one could speak for the other
         watch = Stopwatch(self._now_ms)
-        trace = self.traces.start(request_id, request.trigger)
+        trace = self.traces.start(request_id, request.trigger, user_key=user_key)
         request = self._with_root(self._with_language(request))
         state = self._documents.state(request)
         document, cursor = request.cursor.document, request.cursor

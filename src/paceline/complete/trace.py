@@ -6,6 +6,7 @@ paths, are kept only if the config says so (`is_code_in_traces`). In memory, the
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator
@@ -21,6 +22,12 @@ MIN_ID_CHARS = 9
 """A shorter beginning of an id is not looked for."""
 MAX_EVENTS = 32
 """Of one request; a client that sends more repeats itself."""
+
+
+def user_key_of(owner: str) -> str:
+    """A hash of a user's name (`owner_of`), from which it cannot be read; empty for nobody in particular."""
+    named = owner.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(named, digest_size=12).hexdigest() if owner else ""
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +91,8 @@ class RequestTrace(msgspec.Struct, kw_only=True):
     trigger: Trigger
     is_ahead: bool = False
     """Was it asked before the user did, for what would come next?"""
+    user_key: str = ""
+    """A hash of whose it is; empty: nobody's in particular."""
     document_key: str = ""
     """A hash, so that requests of one document can be told to belong together."""
     path: str = ""
@@ -162,9 +171,11 @@ class TraceStore:
         self._max_traces, self._now_s = max_traces, now_s
         self._traces: OrderedDict[str, RequestTrace] = OrderedDict()
 
-    def start(self, request_id: str, trigger: Trigger) -> RequestTrace:
+    def start(self, request_id: str, trigger: Trigger, *, user_key: str = "") -> RequestTrace:
         """Open a trace; the oldest one gives way."""
-        trace = RequestTrace(request_id=request_id, at_s=self._now_s(), trigger=trigger)
+        trace = RequestTrace(
+            request_id=request_id, at_s=self._now_s(), trigger=trigger, user_key=user_key
+        )
         self._traces[request_id] = trace
         while len(self._traces) > self._max_traces:
             self._traces.popitem(last=False)
@@ -177,6 +188,11 @@ class TraceStore:
             return found
         alike = [trace for key, trace in self._traces.items() if key.startswith(request_id)]
         return alike[0] if len(alike) == 1 else None
+
+    def user_key_of(self, request_id: str) -> str | None:
+        """Whose request that is (`user_key_of`); None if it is not known (any more)."""
+        trace = self._traces.get(request_id)
+        return None if trace is None else trace.user_key
 
     def newest(self, count: int) -> list[RequestTrace]:
         """The last traces, newest first."""

@@ -6,7 +6,6 @@ PacelineError                  message = one sentence: what is wrong, and what t
 │   ├── EmptyPromptError       nothing to continue
 │   ├── PromptTooLongError     the prompt does not fit the context window
 │   ├── UnknownModelError      no model of that name (HTTP 404)
-│   ├── EventError             an event, or a batch of them, breaks the rules of artifacts/events.py
 │   ├── FieldError             one field of a request, which it names
 │   └── ConfigError            a setting is unknown or out of range
 ├── ArtifactError              a file that a stage wrote is missing, truncated or of another version (exit 3, HTTP 503)
@@ -173,12 +172,3 @@ class FieldError(InputError):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"Field {field!r}: {reason.rstrip('.')}.")
         self.field = field
-
-
-class EventError(InputError):
-    """An event, or a batch of them, breaks the rules of `artifacts.events`."""
-
-    def __init__(self, field: str, reason: str) -> None:
-        self.field, self.reason = field, reason
-        """Which one, such as `events.3.kind`; empty: the whole body."""
-        super().__init__(f"Field {field!r}: {reason}." if field else f"The body: {reason}.")

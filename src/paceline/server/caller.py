@@ -54,8 +54,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     meter: Meter = Unmetered()
 
     def tenant(self, name: str) -> str:
-        """`name`, which a client made up, as it is among all users: two never share one."""
-        return f"{self.user_id}\0{name}" if self.user_id else name
+        """`name`, which a client made up, as it is among all users: two never share one.
+
+        What stands before a NUL is the user (`complete.request.owner_of`): without a token nobody names one.
+        """
+        return f"{self.user_id}\0{name}" if self.user_id else name.replace("\0", " ")
 
     def session(self, session: Session | None) -> Session | None:
         """A session of this user alone."""

@@ -103,10 +103,10 @@ class RecordingStore:
 
     async def append(
         self, events: Sequence[Event], *, user_id: str = "", origin: EventOrigin = "client"
-    ) -> int:
+    ) -> Sequence[Event]:
         """Keep all."""
         self.events.extend(events)
-        return len(events)
+        return events
 
 
 def run_case(case: FieldCase, request: str, body: Any, path: str | None) -> Outcome:
@@ -122,7 +122,12 @@ def run_case(case: FieldCase, request: str, body: Any, path: str | None) -> Outc
     config = replace(case.config, exempt_share=0)  # nothing depends on an id that was drawn
     service = Service(generator, config, now_ms=clock.now_ms, sleep=sleep)
     app = create_app(generator, service, config=case.server, store=store)
-    client = TestClient(app, base_url="http://127.0.0.1:8012", raise_server_exceptions=False)
+    client = TestClient(
+        app,
+        base_url="http://127.0.0.1:8012",
+        raise_server_exceptions=False,
+        client=("127.0.0.1", 50_000),
+    )
     target = path or case.path or own_path.split(" ")[0]
     replies = [case.ask(client, method, target, each) for each in (*case.first, body)]
     calls = [_as_json(call) for call in generator.calls]
