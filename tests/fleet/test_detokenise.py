@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from paceline.fleet.detokenise import REPLACEMENT, Detokeniser, StopCutter
+from paceline.fleet.detokenise import REPLACEMENT, Detokeniser
+from paceline.generate.stops import StopCutter
 from paceline.tokenizer.specials import NUM_SPECIALS
 from tests.fleet.model_folder import VOCAB_SIZE, small_tokenizer
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from paceline.engine.stream import Token
-from paceline.fleet.detokenise import Detokeniser, StopCutter
+from paceline.fleet.detokenise import Detokeniser
+from paceline.generate.stops import StopCutter
 from paceline.generate.types import FinishReason, TextChunk, TokenDetail
 
 

@@ -23,10 +23,9 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from paceline.prompt.characters import border_after, border_before
-from paceline.tokenizer.bpe import Tokenizer
 
 CHARS_PER_TOKEN = 6
 """First guess at the text that fills a budget: tokenizing is the slowest part of a prompt."""
@@ -37,6 +36,18 @@ QUANTUM_CHARS = 3 * QUANTUM_TOKENS
 LINE_QUANTUM_TOKENS = 32
 NO_BORDER = re.compile(r"[ \t]*(?:[)\]}]|(?:else|elif|except|finally|catch|case|end)\b)")
 """A line that begins so goes on with what stands above it."""
+
+
+class TextEncoder(Protocol):
+    """What cutting needs of a tokenizer; the estimate of one will do (prompt/as_text.py)."""
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`, as text."""
+        ...
+
+    def encode_with_starts(self, text: str) -> tuple[list[int], list[int]]:
+        """Ids of `text`, and where each begins in it, in code points."""
+        ...
 
 
 class Part(NamedTuple):
@@ -78,17 +89,17 @@ class Part(NamedTuple):
         return self.starts[before - room], self.starts[before - (3 * room + 3) // 4]
 
 
-def tokenize_end(text: str, tokenizer: Tokenizer, min_tokens: int) -> Part:
+def tokenize_end(text: str, tokenizer: TextEncoder, min_tokens: int) -> Part:
     """Tokenize the end of `text`: more than `min_tokens` ids, or all there are."""
     return _tokenize(text, tokenizer, min_tokens, is_end=True)
 
 
-def tokenize_start(text: str, tokenizer: Tokenizer, min_tokens: int) -> Part:
+def tokenize_start(text: str, tokenizer: TextEncoder, min_tokens: int) -> Part:
     """Tokenize the start of `text`: more than `min_tokens` ids, or all there are."""
     return _tokenize(text, tokenizer, min_tokens, is_end=False)
 
 
-def _tokenize(text: str, tokenizer: Tokenizer, min_tokens: int, *, is_end: bool) -> Part:
+def _tokenize(text: str, tokenizer: TextEncoder, min_tokens: int, *, is_end: bool) -> Part:
     num_chars = min_tokens * CHARS_PER_TOKEN + 1
     encode = tokenizer.encode_with_starts if is_end else partial(_encode_again, tokenizer)
     while num_chars < len(text):
@@ -103,12 +114,12 @@ def _tokenize(text: str, tokenizer: Tokenizer, min_tokens: int, *, is_end: bool)
 
 
 @lru_cache(maxsize=16)
-def _encode_again(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[int]]:
+def _encode_again(tokenizer: TextEncoder, text: str) -> tuple[list[int], list[int]]:
     """Starts are those of suffixes, which stay the same from keystroke to keystroke."""
     return tokenizer.encode_with_starts(text)
 
 
-def cut_end(part: Part, tokenizer: Tokenizer, max_tokens: int) -> tuple[str, list[int]]:
+def cut_end(part: Part, tokenizer: TextEncoder, max_tokens: int) -> tuple[str, list[int]]:
     """The end of a text that fills 3/4 to 4/4 of `max_tokens`, or all if it fits; with its ids."""
     if part.is_whole and part.num_tokens <= max_tokens:
         return part.text, part.ids
@@ -123,7 +134,7 @@ def cut_end(part: Part, tokenizer: Tokenizer, max_tokens: int) -> tuple[str, lis
     return _cut_long_line(part, _first_start(part, max_tokens), tokenizer, max_tokens)
 
 
-def cut_start(part: Part, tokenizer: Tokenizer, max_tokens: int) -> tuple[str, list[int]]:
+def cut_start(part: Part, tokenizer: TextEncoder, max_tokens: int) -> tuple[str, list[int]]:
     """The start of a text that fills 3/4 to 4/4 of `max_tokens`, or all if it fits; with its ids."""
     if part.is_whole and part.num_tokens <= max_tokens:
         return part.text, part.ids
@@ -151,7 +162,7 @@ def _first_start(part: Part, max_tokens: int) -> int:
     return start + 1 if is_split else start
 
 
-def _ids_from(part: Part, start: int, tokenizer: Tokenizer) -> list[int]:
+def _ids_from(part: Part, start: int, tokenizer: TextEncoder) -> list[int]:
     """Ids of the text from `start`; as they are, if one begins there."""
     index = bisect_left(part.starts, start)
     is_aligned = index < part.num_tokens and part.starts[index] == start
@@ -200,7 +211,7 @@ def _hash_of_lines(text: str, start: int) -> int:
 
 
 def _cut_long_line(
-    part: Part, first: int, tokenizer: Tokenizer, max_tokens: int
+    part: Part, first: int, tokenizer: TextEncoder, max_tokens: int
 ) -> tuple[str, list[int]]:
     """Cut inside a line, at a multiple of a quantum from its start.
 

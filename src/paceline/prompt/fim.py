@@ -27,6 +27,7 @@ from paceline.core.types import Snippet
 from paceline.prompt.characters import repair
 from paceline.prompt.cut import (
     QUANTUM_TOKENS,
+    TextEncoder,
     cut_end,
     cut_start,
     tokenize_end,
@@ -41,7 +42,6 @@ from paceline.prompt.templates import (
     stop_token_ids,
     template_for,
 )
-from paceline.tokenizer.bpe import Tokenizer
 
 __all__ = [
     "TEMPLATES",
@@ -121,12 +121,12 @@ MAX_HEADER_TOKENS = 64
 """Longest name of a project or path of a file that a prompt holds."""
 
 
-def encode_end(text: str, tokenizer: Tokenizer, max_tokens: int) -> list[int]:
+def encode_end(text: str, tokenizer: TextEncoder, max_tokens: int) -> list[int]:
     """The last `max_tokens` ids of `text`, tokenizing little more of it than that."""
     return keep_end(tokenize_end(text, tokenizer, max_tokens).ids, max_tokens)
 
 
-def encode_start(text: str, tokenizer: Tokenizer, max_tokens: int) -> list[int]:
+def encode_start(text: str, tokenizer: TextEncoder, max_tokens: int) -> list[int]:
     """The first `max_tokens` ids of `text`, tokenizing little more of it than that."""
     return tokenize_start(text, tokenizer, max_tokens).ids[:max_tokens]
 
@@ -134,7 +134,7 @@ def encode_start(text: str, tokenizer: Tokenizer, max_tokens: int) -> list[int]:
 def render_fim(
     prefix: str,
     suffix: str,
-    tokenizer: Tokenizer,
+    tokenizer: TextEncoder,
     ids: FimIds,
     template: FimTemplate,
     *,
@@ -182,7 +182,7 @@ def render_fim(
 def _fit(
     prefix: str,
     suffix: str,
-    tokenizer: Tokenizer,
+    tokenizer: TextEncoder,
     prefix_lead: str,
     budget: int,
     suffix_share: float,
@@ -210,7 +210,7 @@ class _Frame:
 
     def __init__(
         self,
-        tokenizer: Tokenizer,
+        tokenizer: TextEncoder,
         ids: FimIds,
         template: FimTemplate,
         *,
@@ -255,7 +255,7 @@ class _Frame:
 
 def render_plain(
     prefix: str,
-    tokenizer: Tokenizer,
+    tokenizer: TextEncoder,
     ids: FimIds,
     *,
     max_prompt_tokens: int,

@@ -16,13 +16,12 @@ mistral-common's `encode_fim` and Continue's `+++++` frame for Codestral.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec.structs import replace
 
 from paceline.core.errors import CheckpointError, ConfigError
-from paceline.tokenizer.bpe import Tokenizer
 from paceline.tokenizer.specials import (
     CONTINUATION,
     END_OF_TEXT,
@@ -33,6 +32,9 @@ from paceline.tokenizer.specials import (
     FIM_SUFFIX,
     REPO_NAME,
 )
+
+if TYPE_CHECKING:
+    from paceline.tokenizer.bpe import Tokenizer
 
 Order = Literal["spm", "psm", "suffix_first"]
 
