@@ -16,22 +16,8 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from paceline.core.errors import PacelineError
+from paceline.server.dialects.connect_codes import code_of_status
 from paceline.server.errors import explain_validation, response_for
-
-CODES = {
-    400: "invalid_argument",
-    401: "unauthenticated",
-    403: "permission_denied",
-    404: "not_found",
-    413: "resource_exhausted",
-    415: "unknown",
-    429: "resource_exhausted",
-    499: "canceled",
-    501: "unimplemented",
-    502: "unavailable",
-    503: "unavailable",
-}
-"""Any other failure is `internal`."""
 
 NOT_JSON = (
     "Send the call as JSON, with the header Content-Type: application/json; the binary form of Protocol Buffers "
@@ -42,7 +28,7 @@ IS_COMPRESSED = "Send the body without Content-Encoding: compressed bodies are n
 
 def connect_error(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """One failure in Connect's form."""
-    body = {"code": CODES.get(status, "internal"), "message": message}
+    body = {"code": code_of_status(status), "message": message}
     return JSONResponse(body, status, headers)
 
 
