@@ -27,6 +27,7 @@ from paceline.server.dialects.llama_cpp import create_llama_router
 from paceline.server.dialects.native import EXAMPLE, create_native_router
 from paceline.server.dialects.openai import create_openai_router
 from paceline.server.dialects.tabby import create_tabby_router
+from paceline.server.dialects.websocket import create_websocket_router
 from paceline.server.docs_page import render_docs
 from paceline.server.doors import install_doors
 from paceline.server.errors import install_error_handlers
@@ -45,6 +46,7 @@ DOCS_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsaf
 
 DIALECTS: tuple[Callable[[ServerContext], APIRouter], ...] = (
     create_native_router,
+    create_websocket_router,
     create_openai_router,
     create_llama_router,
     create_tabby_router,

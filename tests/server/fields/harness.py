@@ -144,7 +144,8 @@ def _as_json(call: Call) -> dict[str, Any]:
     """A call, but for its functions."""
     params = {name: getattr(call.params, name) for name in call.params.__struct_fields__}
     del params["stop_when"]
-    return msgspec.to_builtins({"parts": call.parts, "params": params, "model": call.model_id})
+    plain = msgspec.to_builtins({"parts": call.parts, "params": params, "model": call.model_id})
+    return json.loads(DRAWN_ID.sub("*", json.dumps(plain)))
 
 
 def _parsed(text: str) -> Any:

@@ -39,7 +39,7 @@ OPTION_NOTES: tuple[tuple[str, str], ...] = (
     ("diagnostics[].line", "What a language server says; of the document, from 0."),
     ("diagnostics[].message", ""),
     ("diagnostics[].severity", "`error`, `warning`, `information` or `hint`."),
-    ("notebook_cells[]", "Code cells above the cursor's, in their order."),
+    ("notebook_cells", "Code cells above the cursor's, in their order."),
     ("snippets[].path", "Text from elsewhere that the client chose, best first."),
     ("snippets[].text", ""),
     ("clipboard", "Read only if the server's config says so."),
