@@ -27,9 +27,14 @@ from tests.server.auth.people import authority_of
 
 TIMEOUT_S = 60
 LIMITS = {
-    "header_timeout_s": 0.3, "body_timeout_s": 0.3, "write_timeout_s": 0.3, "max_connections": 40,
-    "max_header_bytes": 8000, "max_message_bytes": 1000, "ping_interval_s": 0.2, "ping_timeout_s": 0.3,
+    "header_timeout_s": 0.5, "body_timeout_s": 0.8, "write_timeout_s": 0.5, "max_connections": 40,
+    "max_header_bytes": 8000, "max_message_bytes": 1000, "ping_interval_s": 0.2, "ping_timeout_s": 0.8,
 }  # fmt: skip
+"""Short, but a test that waits for the processor for half a second must not be taken for a slow client."""
+HANDSHAKE = (
+    b"GET /socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 
 
 @contextmanager
@@ -183,10 +188,7 @@ def test_websockets_live_on_and_have_limits(port: int) -> None:
 
 def test_a_socket_whose_client_is_dead_is_closed(port: int) -> None:
     with dial(port) as connection:
-        connection.sendall(
-            b"GET /socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-        )
+        connection.sendall(HANDSHAKE)
         while connection.recv(9999):  # pings, which nobody answers
             pass
 
@@ -269,5 +271,29 @@ def test_open_files_are_raised_as_far_as_allowed() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
         allow_open_files(100)  # never lowered
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.slow
+def test_a_thousand_idle_sockets_hinder_nobody() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allow_open_files(1500)
+    limits = {"max_connections": 1010, "ping_interval_s": 60.0, "header_timeout_s": 30.0}
+    try:
+        with guarded_server(**limits) as port, ExitStack() as stack:
+            idle = [stack.enter_context(dial(port)) for _ in range(1000)]
+            for connection in idle:
+                connection.sendall(HANDSHAKE)
+            for connection in idle:
+                assert connection.recv(9999).startswith(b"HTTP/1.1 101")
+            other = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+            stack.callback(other.close)
+            assert echo(other) == b"0"
+            with connect(f"ws://127.0.0.1:{port}/socket") as talker:
+                talker.send("a")
+                assert talker.recv(TIMEOUT_S) == "a"
+            idle[500].sendall(b"\x81\x81\0\0\0\0a")  # a frame of text, masked with zeros
+            assert idle[500].recv(9) == b"\x81\x01a"
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
