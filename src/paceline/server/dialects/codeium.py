@@ -26,7 +26,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from paceline.artifacts.events import Event
+from paceline.artifacts.events import MAX_ID_CHARS, Event
 from paceline.complete.request import Alternative, CompleteRequest, Completion, Source
 from paceline.core.errors import FieldError
 from paceline.core.types import Cursor, Document
@@ -182,7 +182,7 @@ def to_reply(completion: Completion, asked: _Asked) -> GetCompletionsReply:
     items = [item for item in found if item is not None]
     reason = completion.drop.reason if completion.drop else "replaces" if not items else ""
     return GetCompletionsReply(
-        state=SentState(message=f"Nothing to show: {reason}." if reason else ""),
+        state=_state(reason),
         completion_items=items,
     )
 
@@ -211,6 +211,11 @@ def _item(
     )
 
 
+def _state(reason: str = "") -> SentState:
+    message = f"Nothing to show: {reason}." if reason else ""
+    return SentState(state="CODEIUM_STATE_SUCCESS", message=message)
+
+
 def _completion_id(request_id: str, index: int) -> str:
     return f"{request_id}.{index}" if index else request_id
 
@@ -225,15 +230,11 @@ def to_event(body: AcceptCompletionRequest) -> Event:
     named = request_id if is_alternative else completion_id
     return Event(
         event_id=f"codeium-{digest}-accepted",
-        request_id=named[:MAX_REQUEST_ID_CHARS],
+        request_id=named[:MAX_ID_CHARS],
         kind="accepted",
         alternative=int(index) if is_alternative else 0,
-        client=f"{client} {metadata.extension_version}".strip()[:MAX_CLIENT_CHARS],
+        client=f"{client} {metadata.extension_version}".strip()[:MAX_ID_CHARS],
     )
-
-
-MAX_REQUEST_ID_CHARS = 128
-MAX_CLIENT_CHARS = 128
 
 
 def _sent(reply: BaseModel) -> JSONResponse:
@@ -289,7 +290,7 @@ def _add_completion_calls(router: APIRouter, server: ServerContext, running: Run
         caller = identify(request, body.metadata.api_key)
         asked = _Asked(body, request, caller)
         if not body.document.text:
-            return _sent(GetCompletionsReply(state=SentState(message="Nothing to show: empty.")))
+            return _sent(GetCompletionsReply(state=_state("empty")))
         work = running.run(asked.key, body.metadata.request_id, service.complete(asked.request))
         completion = await run_while_connected(request.receive, work)
         note_usage(

@@ -281,7 +281,7 @@ class SentItem(_Sent):
 
 
 class SentState(_Sent):
-    state: Literal["CODEIUM_STATE_SUCCESS"] = "CODEIUM_STATE_SUCCESS"
+    state: Literal["CODEIUM_STATE_SUCCESS"]
     message: str = Field(default="", description="Why there is nothing.")
 
 

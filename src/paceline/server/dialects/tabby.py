@@ -13,21 +13,19 @@ from __future__ import annotations
 import os
 import platform
 import uuid
-from collections.abc import Sequence
 
 from fastapi import APIRouter, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from paceline import __version__
 from paceline.complete.generation import open_stream
 from paceline.complete.request import CompleteRequest, Completion, as_insertion
+from paceline.core.errors import FieldError
 from paceline.core.types import Cursor, Document, Snippet
 from paceline.generate.types import GenerateParams, PromptParts, TextGenerator
 from paceline.prompt.context.types import EditorContext
 from paceline.server.caller import Caller, caller_of, note_usage
 from paceline.server.context import ServerContext
-from paceline.server.dialects.notes import DialectNotes, FieldNote
 from paceline.server.dialects.tabby_events import remember_first_line
 from paceline.server.dialects.tabby_types import (
     CompletionModel,
@@ -60,10 +58,12 @@ def to_request(body: SegmentsRequest, caller: Caller) -> CompleteRequest:
     """Translate a request with `segments`; the document is what the plugin sent around its cursor.
 
     Raises:
-        RequestValidationError: there is no text.
+        FieldError: there is no text, or the path cannot be one.
     """
     segments = _segments_of(body)
     suffix = segments.suffix or ""
+    if "\0" in (segments.filepath or ""):
+        raise FieldError("segments.filepath", "must not hold a NUL character; no path does")
     document = Document(
         path=segments.filepath or "", text=segments.prefix + suffix, language=body.language or ""
     )
@@ -101,8 +101,8 @@ async def answer_segments(
 ) -> TabbyReply:
     """Answer Tabby's form of POST /v1/completions."""
     if body.mode is not None and body.mode != "standard":
-        raise invalid(
-            ("mode",), "must be 'standard': only completions at the cursor are served here"
+        raise FieldError(
+            "mode", "must be 'standard': only completions at the cursor are served here"
         )
     options = body.debug_options
     if options is not None and options.raw_prompt is not None:
@@ -119,19 +119,12 @@ async def answer_segments(
     return _reply(completion, text, _debug_data(server, body, asked))
 
 
-def invalid(place: Sequence[str], reason: str) -> RequestValidationError:
-    """What the body's own checks would raise."""
-    return RequestValidationError(
-        [{"type": "value_error", "loc": ("body", *place), "msg": reason, "input": None}]
-    )
-
-
 def _segments_of(body: SegmentsRequest) -> Segments:
     segments = body.segments
     if segments is None:
-        raise invalid(("segments",), "must be an object with `prefix`")
+        raise FieldError("segments", "must be an object with `prefix`")
     if not segments.prefix and not segments.suffix:
-        raise invalid(("segments", "prefix"), "is empty, and so is the suffix: send some text")
+        raise FieldError("segments.prefix", "is empty, and so is the suffix: send some text")
     return segments
 
 
@@ -165,7 +158,7 @@ async def _continue_raw(
 ) -> TabbyReply:
     """Raw model output: nothing is chosen, cut or hidden."""
     if not prompt:
-        raise invalid(("debug_options", "raw_prompt"), "is empty: send some text")
+        raise FieldError("debug_options.raw_prompt", "is empty: send some text")
     params = GenerateParams(
         max_tokens=RAW_MAX_TOKENS,
         temperature=body.temperature or 0.0,
@@ -234,71 +227,3 @@ def create_tabby_router(server: ServerContext) -> APIRouter:
         )
 
     return router
-
-
-_SEGMENT_NOTES = (
-    FieldNote("segments.prefix", "honoured", "text before the cursor"),
-    FieldNote("segments.suffix", "honoured", "text after the cursor"),
-    FieldNote("segments.filepath", "honoured", "the document, its language by the ending"),
-    FieldNote("segments.git_url", "ignored", "no repository is fetched"),
-    FieldNote("segments.declarations[].filepath", "honoured", "shown with the snippet"),
-    FieldNote("segments.declarations[].body", "honoured", "a snippet, before the others"),
-    *(
-        FieldNote(f"segments.{kind}[].{name}", "honoured", note)
-        for kind in (
-            "relevant_snippets_from_changed_files",
-            "relevant_snippets_from_recently_opened_files",
-        )
-        for name, note in (
-            ("filepath", "shown with the snippet"),
-            ("body", "a snippet"),
-            ("score", "returned with `return_snippets`; the order is the list's"),
-        )
-    ),
-    FieldNote("segments.clipboard", "honoured", "only where the server is told to use it"),
-    FieldNote("segments.edit_history.original_code", "ignored", "only for next edits"),
-    FieldNote("segments.edit_history.edits_diff", "ignored", "only for next edits"),
-    FieldNote("segments.edit_history.current_version", "ignored", "only for next edits"),
-)
-
-NOTES = (
-    DialectNotes(
-        "Tabby",
-        "POST /v1/completions with segments",
-        "completion brain",
-        (
-            FieldNote("language", "honoured", "as VS Code names it"),
-            *_SEGMENT_NOTES,
-            FieldNote("user", "honoured", "whose documents these are"),
-            FieldNote("temperature", "honoured", "absent: 0"),
-            FieldNote("seed", "honoured", "of the sampling; absent: fresh"),
-            FieldNote("mode", "refused", "anything but `standard`"),
-            FieldNote("debug_options.raw_prompt", "honoured", "raw model output, 64 tokens"),
-            FieldNote("debug_options.return_snippets", "honoured", "the plugin's own"),
-            FieldNote("debug_options.return_prompt", "honoured", "up to the cursor"),
-            FieldNote(
-                "debug_options.disable_retrieval_augmented_code_completion",
-                "honoured",
-                "no snippets, the plugin's own neither",
-            ),
-        ),
-    ),
-    DialectNotes(
-        "Tabby",
-        "POST /v1/events of Tabby",
-        "server",
-        (
-            FieldNote("type", "honoured", "view: shown; select: accepted; dismiss: rejected"),
-            FieldNote("completion_id", "honoured", "which completion"),
-            FieldNote("choice_index", "honoured", "which of its texts"),
-            FieldNote("view_id", "honoured", "with `type`, what is counted once"),
-            FieldNote("elapsed", "ignored", "how long it was on screen"),
-            FieldNote("select_kind", "honoured", "line: its first line was accepted"),
-            FieldNote("?select_kind", "honoured", "the same in the query, which comes first"),
-        ),
-    ),
-    DialectNotes("Tabby", "GET /v1/health", "server", ()),
-    DialectNotes("Tabby", "POST /v1/health", "server", ()),
-    DialectNotes("Tabby", "GET /v1beta/models", "server", ()),
-    DialectNotes("Tabby", "GET /v1beta/server_setting", "server", ()),
-)
