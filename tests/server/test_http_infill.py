@@ -55,7 +55,7 @@ def test_llama_vim_finds_its_content_by_pattern() -> None:
     assert found[1] == 'return \\"x\\"'
     assert "\n" not in response.text
     reply = response.json()
-    assert set(reply) == set(LLAMA_VIM_FIELDS) - {"timings/prompt_per_token_ms"}
+    assert set(reply) == set(LLAMA_VIM_FIELDS)
     assert reply["timings/predicted_n"] == 3
     assert generator.num_cancelled == 1
     (call,) = generator.calls

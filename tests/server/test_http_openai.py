@@ -241,14 +241,14 @@ def test_models_are_listed_and_found() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("n", 0), ("n", 9), ("best_of", 3), ("echo", True), ("logprobs", 6), ("logprobs", -1),
+        ("n", 0), ("n", 9), ("best_of", 0), ("best_of", 9), ("echo", "x"), ("logprobs", 6), ("logprobs", -1),
         ("logit_bias", {"5": 1}), ("presence_penalty", 0.5), ("frequency_penalty", -1),
         ("top_p", 0), ("top_p", 1.1), ("top_k", -2), ("top_k", 2**31), ("min_p", 1.1), ("min_p", -1),
         ("ignore_eos", "x"), ("lane", "slow"), ("user", 5), ("user", "u" * 257), ("session_id", []),
         ("document_id", "d"), ("prompt", [-1]), ("prompt", [True]), ("prompt", [[]]),
-        ("prompt", [[1], [2]]), ("prompt", [1, "a"]), ("prompt", [1.5]), ("prompt", None),
+        ("prompt", ["a"] * 17), ("prompt", [1, "a"]), ("prompt", [1.5]), ("prompt", None),
         ("max_tokens", 0), ("max_tokens", "many"), ("temperature", 3), ("temperature", -0.1),
-        ("prompt", 5), ("prompt", ["a", "b"]), ("prompt", []), ("suffix", 1),
+        ("prompt", 5), ("prompt", ["a", 5]), ("prompt", []), ("suffix", 1),
         ("stop", list("abcde")), ("stop", 1), ("stop", "x" * 257), ("stop", ["a", "x" * 257]),
         ("prompt", [1] * 300 + [1.5]), ("prompt", [1] * 300 + [-1]), ("stream", "perhaps"),
         ("seed", 2**64),
@@ -267,7 +267,7 @@ def test_what_is_not_supported_is_refused_by_name(field: str, value: object) -> 
 
 @pytest.mark.parametrize(
     ("prompt", "reason"),
-    [([], "list is empty"), ([[]], "ids is empty"), (["a", "b"], "one prompt in each request")],
+    [([], "list is empty"), ([[]], "ids is empty"), (["a"] * 17, "at most 16")],
 )
 def test_what_is_wrong_with_a_list_is_said(prompt: list[Any], reason: str) -> None:
     response = client_of(FakeGenerator()).post("/v1/completions", json={"prompt": prompt})

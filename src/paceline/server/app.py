@@ -23,6 +23,9 @@ from paceline.server.auth.authority import Authority
 from paceline.server.config import ServerConfig
 from paceline.server.context import ServerContext
 from paceline.server.debug import create_debug_router
+from paceline.server.dialects.codeium import create_codeium_router
+from paceline.server.dialects.engines import create_engines_router
+from paceline.server.dialects.events import create_events_router
 from paceline.server.dialects.llama_cpp import create_llama_router
 from paceline.server.dialects.native import EXAMPLE, create_native_router
 from paceline.server.dialects.openai import create_openai_router
@@ -47,9 +50,12 @@ DOCS_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsaf
 DIALECTS: tuple[Callable[[ServerContext], APIRouter], ...] = (
     create_native_router,
     create_websocket_router,
+    create_events_router,
     create_openai_router,
     create_llama_router,
     create_tabby_router,
+    create_codeium_router,
+    create_engines_router,
 )
 """In the order of the documentation; the first route that takes a path and method has it."""
 
@@ -89,6 +95,7 @@ def create_app(
         await service.warm(CompleteRequest(cursor=WARM_CURSOR))
         yield
         await service.close()
+        await events.close()
 
     app = FastAPI(
         title="Paceline",

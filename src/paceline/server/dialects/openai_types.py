@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
@@ -14,6 +13,12 @@ from pydantic import (
     field_validator,
 )
 
+from paceline.server.dialects.openai_prompts import (
+    MAX_PROMPTS,
+    ManyTexts,
+    Prompts,
+    parse_prompts,
+)
 from paceline.server.fields import (
     MAX_SEED,
     MAX_STOP_CHARS,
@@ -22,18 +27,15 @@ from paceline.server.fields import (
     NameText,
     TopK,
     TopP,
-    replace_lone_surrogates,
     require_session,
 )
 
 MAX_STOP_STRINGS = 4
 MAX_CHOICES = 8
 MAX_LOGPROBS = 5
-NUM_IDS_CHECKED_AT_ONCE = 256
-"""The others are looked at when it is known that so many can fit: `require_ids`."""
+MAX_INPUTS = 2048
+"""Of embeddings: OpenAI's limit."""
 UNSUPPORTED: dict[str, tuple[object, ...]] = {
-    "best_of": (1,),
-    "echo": (False,),
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
     "logit_bias": ({},),
@@ -41,52 +43,7 @@ UNSUPPORTED: dict[str, tuple[object, ...]] = {
 """Fields that are accepted with these values (or null) only."""
 
 
-def parse_prompt(value: object) -> str | tuple[int, ...]:
-    """One text, or one list of token ids, either bare or as the only item of a list.
-
-    Only the first ids are checked; the rest of a long list is up to `require_ids`.
-
-    By hand, because pydantic would try millions of ids as texts first and keep an error for each.
-    """
-    item = value
-    if isinstance(value, list):
-        items = cast("list[object]", value)
-        if not items:
-            raise ValueError("the list is empty; send a text or token ids")
-        kinds = {type(each) for each in items[:2]}
-        if kinds.isdisjoint({str, list}):
-            return _parse_ids(items)
-        if len(items) != 1:
-            raise ValueError("send one prompt in each request")
-        item = items[0]
-    if isinstance(item, str):
-        return replace_lone_surrogates(item)
-    if isinstance(item, list):
-        return _parse_ids(cast("list[object]", item))
-    raise ValueError("must be a text or a list of token ids")
-
-
-def _parse_ids(items: list[object]) -> tuple[int, ...]:
-    if not items:
-        raise ValueError("the list of token ids is empty; send at least one")
-    require_ids(items[:NUM_IDS_CHECKED_AT_ONCE])
-    return tuple(cast("list[int]", items))
-
-
-def require_ids(items: Sequence[object]) -> None:
-    """Raise ValueError unless all items are whole numbers, 0 or more. 60 ns an item."""
-    if not all(type(item) is int and item >= 0 for item in items):
-        raise ValueError("token ids must be whole numbers, 0 or more")
-
-
 StopReason = Literal["superseded", "deadline", "cancelled"] | None
-
-Prompt = Annotated[
-    Any,
-    PlainValidator(
-        parse_prompt, json_schema_input_type=str | list[str] | list[int] | list[list[int]]
-    ),
-]
 
 
 class StreamOptions(BaseModel):
@@ -105,9 +62,9 @@ class CompletionRequest(BaseModel):
         },
     )
 
-    prompt: Prompt = Field(
+    prompt: Prompts = Field(
         description="The text to continue (before the cursor, if there is a suffix), or its token ids; "
-        "a list may hold one."
+        f"or a list of up to {MAX_PROMPTS} of them: the choices of the first come first."
     )
     model: str | None = Field(None, description="A name from GET /v1/models; empty: the default.")
     suffix: CodeText | None = Field(
@@ -154,8 +111,14 @@ class CompletionRequest(BaseModel):
     lane: Literal["interactive", "batch"] | None = Field(
         "interactive", description="Ours: batch waits until nothing interactive runs."
     )
-    best_of: int | None = Field(None, description="Only 1, and only with n 1.")
-    echo: bool | None = Field(False, description="Not supported.")
+    best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = Field(
+        None,
+        description="Write so many answers to each prompt, return the n of the highest mean token "
+        "log-probability; not with stream if it is more than n.",
+    )
+    echo: bool | None = Field(
+        False, description="Begin each choice with the prompt; not with token ids or logprobs."
+    )
     presence_penalty: float | None = Field(0, description="Only 0.")
     frequency_penalty: float | None = Field(0, description="Only 0.")
     logit_bias: dict[str, float] | None = Field(None, description="Not supported.")
@@ -174,15 +137,29 @@ class CompletionRequest(BaseModel):
     @field_validator("suffix")
     @classmethod
     def _refuse_suffix_of_ids(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and isinstance(info.data.get("prompt"), tuple):
+        if value is not None and _has_ids(info):
             raise ValueError("leave it out if the prompt is token ids; they hold the sentinels")
         return value
 
     @field_validator("best_of")
     @classmethod
     def _refuse_fewer_than_n(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if value is not None and value < (info.data.get("n") or 1):
+        num_choices = info.data.get("n") or 1
+        if value is not None and value < num_choices:
             raise ValueError("must not be less than n; leave it out")
+        if value is not None and value > num_choices and info.data.get("stream"):
+            raise ValueError("must be n for a stream: the best are not known before the end")
+        return value
+
+    @field_validator("echo")
+    @classmethod
+    def _refuse_unknown_text(cls, value: bool | None, info: ValidationInfo) -> bool | None:
+        if value and _has_ids(info):
+            raise ValueError(
+                "leave it out if the prompt is token ids; their text is not known here"
+            )
+        if value and info.data.get("logprobs") is not None:
+            raise ValueError("leave it out or leave logprobs out; a prompt's tokens are not scored")
         return value
 
     @field_validator("stop", mode="before")
@@ -196,6 +173,10 @@ class CompletionRequest(BaseModel):
         if any(isinstance(text, str) and len(text) > MAX_STOP_CHARS for text in texts):
             raise ValueError(f"a stop string may have at most {MAX_STOP_CHARS} characters")
         return cast("object", value)
+
+
+def _has_ids(info: ValidationInfo) -> bool:
+    return any(isinstance(prompt, tuple) for prompt in info.data.get("prompt") or ())
 
 
 class Logprobs(BaseModel):
@@ -258,3 +239,20 @@ class ModelList(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[ModelEntry]
+
+
+class EmbeddingsRequest(BaseModel):
+    """What to embed. Checked, although nothing here can embed it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    input: Annotated[
+        Any,
+        PlainValidator(
+            lambda value: parse_prompts(value, MAX_INPUTS), json_schema_input_type=ManyTexts
+        ),
+    ] = Field(description=f"A text or its token ids, or a list of up to {MAX_INPUTS} of them.")
+    model: NameText | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+    user: NameText | None = None
