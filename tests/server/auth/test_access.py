@@ -346,7 +346,8 @@ def test_what_counts_against_quotas() -> None:
     assert is_metered("POST", "/infill")
     assert is_metered("POST", "/a/route/of/tomorrow")
     assert is_metered("POST", "/exa.language_server_pb.LanguageServerService/GetCompletions")
-    assert not is_metered("POST", "/exa.language_server_pb.LanguageServerService/CancelRequest")
+    for call in ("CancelRequest", "Heartbeat", "RefreshContextForIdeAction"):
+        assert not is_metered("POST", f"/exa.language_server_pb.LanguageServerService/{call}")
     assert not is_metered("POST", "/v1/events")
     assert not is_metered("GET", "/v1/models")
     assert is_page("GET", "/") and not is_page("POST", "/") and not is_page("GET", "/v1/models")

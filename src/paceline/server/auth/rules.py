@@ -18,8 +18,9 @@ SCOPES: tuple[tuple[str, Scope], ...] = (
 TOKEN_IN_BODY = "/exa."
 """Codeium's protocol: its clients send the token in the body, so the route asks (caller.identify)."""
 
-UNMETERED_CALLS = ("Heartbeat", "CancelRequest", "AcceptCompletion", "GetStatus", "GetAuthToken")
-"""Of Codeium's protocol: they cost nothing, and a cancel that is refused would cost more than one that is not."""
+METERED_CALLS = ("GetCompletions",)
+"""Of Codeium's protocol: all others cost nothing (it has dozens, one of them every 5 s), and a cancel that is
+refused would cost more than one that is not."""
 
 PAGES = ("/docs", "/static")
 """With `/`, what a person opens in a browser: only these make it ask for a password."""
@@ -39,7 +40,7 @@ def is_metered(method: str, path: str) -> bool:
     """Does a request count against quotas? All that may compute do: POST, except where known to be cheap."""
     if method != "POST" or scope_of(path) != "complete":
         return False
-    return not (path.startswith(TOKEN_IN_BODY) and path.rpartition("/")[2] in UNMETERED_CALLS)
+    return not path.startswith(TOKEN_IN_BODY) or path.rpartition("/")[2] in METERED_CALLS
 
 
 def is_page(method: str, path: str) -> bool:
