@@ -208,7 +208,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _newest_keys(folder: Path, max_keys: int) -> list[bytes]:
-    """Keys of the newest events of a log, oldest first; whole files, so a few more than asked for."""
+    """Keys of the newest events of a log, oldest first, each once; whole files, so a few more than asked for."""
     files: list[list[bytes]] = []
     num_keys = 0
     for path in reversed(list_segments(folder)):
@@ -221,7 +221,8 @@ def _newest_keys(folder: Path, max_keys: int) -> list[bytes]:
         num_keys += len(files[-1])
         if num_keys >= max_keys:
             break
-    return [key for keys in reversed(files) for key in keys]
+    newest_first = dict.fromkeys(key for keys in files for key in reversed(keys))
+    return list(reversed(newest_first))
 
 
 def _say_failure(error: Exception) -> str:
