@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from typer.testing import CliRunner
 
 from paceline.cli import wiring
+from paceline.cli.doors import DoorOptions, Doors, open_doors
 from paceline.cli.main import app
 from paceline.cli.serve import parse_adapters
 from paceline.cli.wiring import Served, engine_config
 from paceline.complete.config import CompleteConfig
-from paceline.core.errors import ConfigError
+from paceline.core.errors import ConfigError, StorageError
 from paceline.engine.config import EngineConfig
 from paceline.server import run
+from paceline.server.config import ServerConfig
+from paceline.server.doors import install_doors
 
 runner = CliRunner()
 
@@ -31,6 +35,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     @contextmanager
     def open_app(
         model: str | None,
+        doors: Doors,
         *,
         config: EngineConfig,
         brain: CompleteConfig,
@@ -40,7 +45,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         yield None, Served(("m", *(f"m:{name}" for name in adapters)), "native int8, 1 thread")
 
     monkeypatch.setattr(wiring, "open_app", open_app)
-    monkeypatch.setattr(run, "serve", lambda app, listener: None)  # type: ignore[misc]
+    monkeypatch.setattr(run, "serve", lambda app, listener, tls: None)  # type: ignore[misc]
     monkeypatch.setattr(run, "stop_cleanly_on_signals", lambda: None)
     return calls
 
@@ -113,9 +118,62 @@ def test_serving_hands_the_lock_over_quickly(monkeypatch: pytest.MonkeyPatch) ->
     seen: list[float] = []
     monkeypatch.setattr(run.uvicorn.Server, "run", note)
     before = sys.getswitchinterval()
+    served = FastAPI()
+    install_doors(served, ServerConfig(), None)
     try:
         with run.bind("127.0.0.1", 0) as listener:
-            run.serve(None, listener)  # type: ignore[arg-type]
+            run.serve(served, listener)
     finally:
         sys.setswitchinterval(before)
     assert seen == [pytest.approx(run.SWITCH_INTERVAL_S)]
+
+
+def test_doors_as_the_options_say(tmp_path: Path) -> None:
+    options = DoorOptions(
+        "127.0.0.1", 0, ["box.example"], ["https://a.example"], state=tmp_path / "state"
+    )
+    with open_doors(options) as doors:
+        assert doors.address == f"http://127.0.0.1:{doors.listener.getsockname()[1]}"
+        assert (doors.authority, doors.tls) == (None, None)
+        assert doors.config.allowed_hosts == ("box.example",)
+        assert doors.config.allowed_origins == ("https://a.example",)
+        assert (tmp_path / "state" / "events").is_dir()
+
+
+def test_two_servers_of_one_user_keep_their_events_apart(tmp_path: Path) -> None:
+    options = DoorOptions("127.0.0.1", 0, state=tmp_path)
+    with open_doors(options) as one, open_doors(options) as two:
+        assert one.store is not None and two.store is not None
+    assert {path.name for path in tmp_path.iterdir()} == {"events", "events-2"}
+
+
+def test_an_address_that_others_reach_demands_a_token(tmp_path: Path) -> None:
+    options = DoorOptions("0.0.0.0", 0, state=tmp_path)
+    with pytest.raises(ConfigError, match="paceline token create"), open_doors(options):
+        pass
+    created = runner.invoke(app, ["token", "create", "ada", "--state", str(tmp_path)])
+    assert created.exit_code == 0
+    with open_doors(options) as doors:
+        assert doors.authority is not None
+
+
+def test_a_state_folder_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with (
+        pytest.raises(StorageError),
+        open_doors(DoorOptions("127.0.0.1", 0, state=file / "state")),
+    ):
+        pass
+    monkeypatch.setenv("PACELINE_HOME", str(file / "state"))
+    with open_doors(DoorOptions("127.0.0.1", 0)) as doors:
+        assert doors.store is None
+    assert "is not kept" in capsys.readouterr().err
+
+
+def test_half_of_the_tls_options_is_refused(tmp_path: Path) -> None:
+    options = DoorOptions("127.0.0.1", 0, tls_cert=tmp_path / "cert.pem")
+    with pytest.raises(ConfigError, match="go together"), open_doors(options):
+        pass

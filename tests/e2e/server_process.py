@@ -5,6 +5,7 @@ with running_server("--model", "paceline-python") as url: ...
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -32,15 +33,24 @@ def find_free_port() -> int:
 def running_server(*args: str) -> Iterator[str]:
     """Run `paceline serve --port FREE *args` and yield its address, without a slash at the end.
 
+    Its state folder is its own, unless the environment names one.
+
     If the server does not start, or the body fails, the error carries what the server printed.
     """
     port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "paceline.cli.main", "serve", "--port", str(port), *args]
     # A file, not a pipe: nobody reads while the test runs, and a full pipe would stop the server.
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+    with (
+        tempfile.TemporaryDirectory() as home,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output,
+    ):
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={"PACELINE_HOME": home} | os.environ,
         )
         try:
             _wait_until_healthy(process, url)

@@ -9,11 +9,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from paceline.cli.doors import (
+    AllowHostOption,
+    CorsOriginOption,
+    DoorOptions,
+    HostOption,
+    PortOption,
+    RequireTokenOption,
+    StateOption,
+    TlsCertOption,
+    TlsKeyOption,
+    open_doors,
+)
 from paceline.cli.wiring import ExecutorName
 from paceline.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from paceline.cli.wiring import Served
+    from paceline.complete.config import CompleteConfig
 
 MAX_KV_CACHE_MB = 2**20
 _ADAPTER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -23,8 +36,6 @@ ModelOption = Annotated[
     str | None,
     typer.Option(help="Name from `paceline models list`, or a model folder; else the default."),
 ]
-HostOption = Annotated[str, typer.Option(help="Loopback address to listen on.")]
-PortOption = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
@@ -121,11 +132,19 @@ def serve(
     ignore: IgnoreOption = None,
     root: RootOption = None,
     has_code_in_traces: TraceCodeOption = False,
+    allow_host: AllowHostOption = None,
+    cors_origin: CorsOriginOption = None,
+    is_token_required: RequireTokenOption = False,
+    state: StateOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
 ) -> None:
     """Complete code for your editors, and in the browser, until Ctrl+C.
 
     The address it prints is a page to try it on; /docs there lists what editors can ask for.
     llama.vim and llama.vscode find it on port 8012 without any setting.
+
+    On an address that others can reach it demands tokens: see `paceline token`.
 
     Examples:
 
@@ -133,15 +152,16 @@ def serve(
     [cyan]paceline serve --model ./runs/train/model --port 9000[/cyan]
     [cyan]paceline serve --adapter mine=./runs/lora --threads 4[/cyan]
     """
-    from paceline.server.run import bind, stop_cleanly_on_signals
     from paceline.server.run import serve as serve_app
+    from paceline.server.run import stop_cleanly_on_signals
 
     stop_cleanly_on_signals()
     adapters = parse_adapters(adapter or [])
-    listener = bind(host, port)
-    with listener:
+    options = DoorOptions(
+        host, port, allow_host, cors_origin, is_token_required, state, tls_cert, tls_key
+    )
+    with open_doors(options) as doors:
         from paceline.cli.wiring import engine_config, open_app
-        from paceline.complete.config import CompleteConfig
 
         config = engine_config(
             num_threads=threads,
@@ -149,22 +169,32 @@ def serve(
             executor=executor,
             is_speculating=not is_speculation_off,
         )
-        default = CompleteConfig()
-        brain = CompleteConfig(
-            multi_line_threshold=(
-                default.multi_line_threshold
-                if multi_line_threshold is None
-                else multi_line_threshold
-            ),
-            show_threshold=show_threshold,
-            ignored_globs=tuple(ignore or ()),
-            workspace_roots=tuple(map(str, root or ())),
-            is_code_in_traces=has_code_in_traces,
-        )
-        with open_app(model, config=config, brain=brain, adapters=adapters) as (app, served):
-            name = f"[{host}]" if ":" in host else host
-            _print_panel(f"http://{name}:{listener.getsockname()[1]}", served)
-            serve_app(app, listener)
+        brain = brain_config(multi_line_threshold, show_threshold, ignore, root, has_code_in_traces)
+        with open_app(model, doors, config=config, brain=brain, adapters=adapters) as (app, served):
+            print_panel(doors.address, served)
+            serve_app(app, doors.listener, tls=doors.tls)
+
+
+def brain_config(
+    multi_line_threshold: float | None,
+    show_threshold: float | None,
+    ignore: Sequence[str] | None,
+    root: Sequence[Path] | None,
+    has_code_in_traces: bool,
+) -> CompleteConfig:
+    """The brain's settings from the command line's; None leaves a choice to the brain."""
+    from paceline.complete.config import CompleteConfig
+
+    default = CompleteConfig()
+    return CompleteConfig(
+        multi_line_threshold=(
+            default.multi_line_threshold if multi_line_threshold is None else multi_line_threshold
+        ),
+        show_threshold=show_threshold,
+        ignored_globs=tuple(ignore or ()),
+        workspace_roots=tuple(map(str, root or ())),
+        is_code_in_traces=has_code_in_traces,
+    )
 
 
 def parse_adapters(options: Sequence[str]) -> dict[str, Path]:
@@ -186,7 +216,8 @@ def parse_adapters(options: Sequence[str]) -> dict[str, Path]:
     return adapters
 
 
-def _print_panel(address: str, served: Served) -> None:
+def print_panel(address: str, served: Served) -> None:
+    """Say where the server is and what it serves."""
     from rich.console import Console
     from rich.panel import Panel
     from rich.text import Text

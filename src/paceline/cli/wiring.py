@@ -15,6 +15,7 @@ from paceline.engine.config import EngineConfig, ExecutorName
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from paceline.cli.doors import Doors
     from paceline.complete.config import CompleteConfig
     from paceline.complete.modes import Mode, Trigger
     from paceline.complete.service import Completion
@@ -99,6 +100,7 @@ def open_generator(
 @contextmanager
 def open_app(
     name_or_path: str | None,
+    doors: Doors,
     *,
     config: EngineConfig | None = None,
     brain: CompleteConfig | None = None,
@@ -115,7 +117,10 @@ def open_app(
         )
         service = Service(generator, brain)
         service.warm_up()
-        yield create_app(generator, service), served
+        app = create_app(
+            generator, service, config=doors.config, store=doors.store, authority=doors.authority
+        )
+        yield app, served
 
 
 async def complete_once(
