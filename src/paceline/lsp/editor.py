@@ -1,0 +1,232 @@
+"""One editor at the other end: its documents, settings and requests, whatever the transport."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from lsprotocol import types
+
+from paceline.artifacts.events import Event
+from paceline.complete.accept import code_points_of
+from paceline.complete.modes import Trigger
+from paceline.complete.outcome import OutcomeKind
+from paceline.complete.recent_edits import RecentEdits
+from paceline.complete.wire import Encoding, WireCompletion, WireRequest
+from paceline.core.errors import PacelineError
+from paceline.core.types import MAX_DOCUMENT_BYTES
+from paceline.lsp.asking import Asking, Scope
+from paceline.lsp.completer import Completer
+from paceline.lsp.documents import Documents, OpenDocument, Place, place_of
+from paceline.lsp.items import ItemId
+from paceline.lsp.latest import LatestWins
+from paceline.lsp.notebooks import Notebooks
+from paceline.lsp.selected import take, with_taken
+from paceline.lsp.settings import Settings, read_settings
+from paceline.lsp.status import Display, Status
+
+MAX_KNOWN_ITEMS = 256
+"""Completions whose texts are remembered, so that events can be told of them."""
+
+
+class Answer(NamedTuple):
+    """What a request comes to."""
+
+    completion: WireCompletion | None
+    """None: nothing was asked."""
+    line_before: str
+
+
+class Editor:
+    """One connection's state. Positions count in `encoding`; times are milliseconds of `now_ms`."""
+
+    def __init__(
+        self,
+        completer: Completer,
+        display: Display,
+        *,
+        encoding: Encoding = "utf-16",
+        client: str = "",
+        now_ms: Callable[[], float] = lambda: time.monotonic() * 1000,
+    ) -> None:
+        self.encoding: Encoding = encoding
+        self.settings = Settings()
+        self.documents = Documents()
+        self.notebooks = Notebooks()
+        self.edits = RecentEdits()
+        self.status = Status(display)
+        self._folders: tuple[str, ...] = ()
+        self._scope = Scope((), self.settings)
+        self._completer, self._display = completer, display
+        self._client, self._now_ms = client, now_ms
+        self._latest: LatestWins[WireCompletion] = LatestWins()
+        self._texts: OrderedDict[str, list[str]] = OrderedDict()
+        self._asking = Asking(
+            self.documents,
+            self.notebooks,
+            self.edits,
+            session_id=uuid.uuid4().hex,
+            encoding=encoding,
+            is_local=completer.is_local,
+        )
+
+    def open(self, item: types.TextDocumentItem) -> None:
+        """A document is open and visited."""
+        document = OpenDocument(
+            item.uri,
+            item.text,
+            language=item.language_id,
+            version=item.version,
+            encoding=self.encoding,
+        )
+        self.documents.open(document)
+        self._tell_refusal(document)
+
+    def change(
+        self, uri: str, version: int, changes: Sequence[types.TextDocumentContentChangeEvent]
+    ) -> None:
+        """Edits of a document, in their order; of one that is not open they are nothing."""
+        document = self.documents.visit(uri)
+        if document is None:
+            return
+        now_ms = self._now_ms()
+        was_refused = document.refusal
+        for each in changes:
+            if isinstance(each, types.TextDocumentContentChangePartial):
+                change = document.replace(
+                    place_of(each.range.start), place_of(each.range.end), each.text
+                )
+                if change is not None:
+                    self.edits.add(uri, change, now_ms)
+            else:
+                document.replace_all(each.text)
+                self.edits.interrupt()
+        document.version, document.changed_ms = version, now_ms
+        if document.refusal != was_refused:
+            self._tell_refusal(document)
+
+    def close(self, uri: str) -> None:
+        """A document is not open any more."""
+        self._latest.cancel(uri)
+        self.documents.close(uri)
+        self.edits.forget(uri)
+
+    def focus(self, uri: str) -> None:
+        """The user went to a document."""
+        self.documents.visit(uri)
+
+    def set_folders(self, folders: Sequence[str]) -> None:
+        """The workspace is these folders."""
+        self._folders = tuple(folders)
+        self._scope = Scope(self._folders, self.settings)
+
+    def configure(self, given: object) -> None:
+        """Take over settings; what is wrong with them is told in one message."""
+        self.settings, problems = read_settings(self.settings, given)
+        self._scope = Scope(self._folders, self.settings)
+        self.status.is_chatty = self.settings.is_status_sent
+        self.status.enable(self.settings.is_enabled)
+        if problems:
+            self._display.show(" ".join(problems))
+
+    async def complete(
+        self,
+        uri: str,
+        place: Place,
+        trigger: Trigger = "automatic",
+        selected: types.SelectedCompletionInfo | None = None,
+    ) -> Answer | None:
+        """The completion at `place`; None if a newer request for the document came first.
+
+        Nothing is asked where the user wants nothing, or where the document is unknown or empty. Failures
+        are told by the status, and the answer is empty.
+        """
+        document = self.documents.visit(uri)
+        if document is None:
+            return Answer(None, "")
+        place = document.clamp(place)
+        line_before = document.line_before(place)
+        path = self._asking.path_of(uri)
+        is_wanted = self.settings.is_enabled and not self._scope.is_out(document, path)
+        taken = take(document, place, selected, self.encoding) if selected and is_wanted else None
+        if not is_wanted or not (document.text or taken):
+            self._latest.cancel(uri)
+            return Answer(None, line_before)
+        pressed_at_ms = self._now_ms() if document.changed_ms is None else document.changed_ms
+        document.changed_ms = None
+        request = self._asking.request(
+            taken.document if taken else document,
+            taken.place if taken else place,
+            scope=self._scope,
+            settings=self.settings,
+            trigger=trigger,
+            request_id=f"cmpl-{uuid.uuid4().hex}",
+            pressed_at_ms=pressed_at_ms,
+        )
+        try:
+            completion = await self._ask(uri, request)
+        except PacelineError as error:
+            self.status.fail(str(error), topic=type(error).__name__)
+            return Answer(None, line_before)
+        if completion is None:
+            return None
+        self.status.succeed()
+        if taken:
+            completion = with_taken(completion, taken, place)
+        self._texts[completion.request_id] = [item.text for item in completion.items]
+        while len(self._texts) > MAX_KNOWN_ITEMS:
+            self._texts.popitem(last=False)
+        return Answer(completion, line_before)
+
+    def record(self, item: ItemId | None, kind: OutcomeKind, *, num_utf16: int = 0) -> bool:
+        """Pass on what became of an item; False if no such item was shown lately.
+
+        Args:
+            num_utf16: of its text, what was accepted, from its start. The whole text is `accepted`.
+        """
+        texts = self._texts.get(item.request_id, []) if item else []
+        if item is None or not 0 <= item.alternative < len(texts):
+            return False
+        num_chars = 0
+        event_id = f"{item.request_id}:{item.alternative}:{kind}"
+        if kind == "partially_accepted":
+            num_chars = code_points_of(texts[item.alternative], num_utf16)
+            if num_chars == 0:
+                return True
+            if num_chars == len(texts[item.alternative]):
+                return self.record(item, "accepted")
+            event_id += f":{num_chars}"
+        self._completer.record(
+            Event(
+                event_id=event_id,
+                request_id=item.request_id,
+                kind=kind,
+                at_s=time.time(),
+                num_chars=num_chars,
+                alternative=item.alternative,
+                client=self._client,
+            )
+        )
+        return True
+
+    async def flush(self) -> None:
+        """Wait a short while for events that are on their way."""
+        await self._completer.flush()
+
+    async def _ask(self, uri: str, request: WireRequest) -> WireCompletion | None:
+        self.status.begin()
+        try:
+            return await self._latest.run(uri, self._completer.complete(request))
+        finally:
+            self.status.end()
+
+    def _tell_refusal(self, document: OpenDocument) -> None:
+        if document.refusal == "too_large":
+            self._display.show(
+                f"A document is larger than {MAX_DOCUMENT_BYTES // 1_000_000} MB; nothing is completed in it."
+            )
+        elif document.refusal == "binary":
+            self._display.log("A document is not text; nothing is completed in it.")

@@ -1,0 +1,31 @@
+"""Completions from a brain in this process, around whatever generator it was given."""
+
+from __future__ import annotations
+
+from paceline.artifacts.events import Event
+from paceline.complete.service import Service
+from paceline.complete.wire import WireCompletion, WireRequest
+from paceline.complete.wire_convert import to_request, to_wire
+
+
+class ServiceCompleter:
+    """A Completer. The service is the caller's; what became of completions is told to it and kept nowhere."""
+
+    is_local = True
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def complete(self, request: WireRequest) -> WireCompletion:
+        """As Completer.complete."""
+        asked = to_request(request, is_local=True)
+        completion = await self._service.complete(asked)
+        return to_wire(completion, asked.cursor, request.encoding)
+
+    def record(self, event: Event) -> None:
+        """As Completer.record."""
+        if event.kind != "retained":
+            self._service.record(event.request_id, event.kind, num_chars=event.num_chars)
+
+    async def flush(self) -> None:
+        """Nothing is on its way."""
