@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from paceline.server import run
+from paceline.server.auth.authority import Authority
 from paceline.server.config import ServerConfig, TransportLimits
 from paceline.server.doors import install_doors
 from paceline.server.errors import install_error_handlers
@@ -21,7 +22,7 @@ from paceline.server.errors import install_error_handlers
 MEGABYTE = b"x" * 1_000_000
 
 
-def create_guarded_app(limits: TransportLimits) -> FastAPI:
+def create_guarded_app(limits: TransportLimits, authority: Authority | None = None) -> FastAPI:
     """Echo, an endless stream, a socket that sends its text back."""
     app = FastAPI()
     install_error_handlers(app)
@@ -54,7 +55,7 @@ def create_guarded_app(limits: TransportLimits) -> FastAPI:
     app.add_api_route("/streams", streams)
     app.add_api_route("/stream", stream)
     app.add_api_websocket_route("/socket", socket)
-    install_doors(app, ServerConfig(limits=limits), None)
+    install_doors(app, ServerConfig(limits=limits), authority)
     return app
 
 

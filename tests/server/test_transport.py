@@ -16,14 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from paceline.core.errors import ConfigError
 from paceline.server.auth.tokens import Quotas
-from paceline.server.run import Tls, allow_open_files, bind, load_tls
+from paceline.server.config import TransportLimits
+from paceline.server.run import Tls, allow_open_files, bind, load_tls, serve
 from paceline.server.transport import raw_reply
 from tests.server.auth.people import authority_of
+from tests.server.guarded_server import create_guarded_app
 
 TIMEOUT_S = 60
 LIMITS = {
@@ -213,6 +216,26 @@ def test_only_loopback_without_tokens(tmp_path: Path) -> None:
     bind("127.0.0.1", 0).close()
     with pytest.raises(ConfigError, match="Cannot listen"):
         bind("127.0.0.1.invalid", 0, authority_with_token(tmp_path))
+
+
+def test_elsewhere_than_on_loopback_everybody_must_show_a_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who connect from this machine, too; and the start is in the audit log."""
+    monkeypatch.setattr("paceline.server.run._Server.run", lambda server, sockets: None)
+    monkeypatch.setattr("paceline.server.run.allow_open_files", lambda num_files: None)
+    monkeypatch.setattr("sys.setswitchinterval", lambda seconds: None)
+    authority = authority_with_token(tmp_path)
+    for host, status in (("127.0.0.1", 200), ("0.0.0.0", 401)):
+        app = create_guarded_app(TransportLimits(), authority)
+        with bind(host, 0, authority) as listener:
+            serve(app, listener)
+        client = TestClient(app, base_url="http://127.0.0.1")
+        assert client.get("/echo").status_code == status
+    lines = [json.loads(line) for line in authority.audit.path.read_text().splitlines()]
+    starts = [line for line in lines if line["action"] == "server_start"]
+    assert [line["is_token_required"] for line in starts] == [False, True]
+    assert [line["host"] for line in starts] == ["127.0.0.1", "0.0.0.0"]
 
 
 def authority_with_token(folder: Path) -> Any:

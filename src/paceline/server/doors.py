@@ -48,9 +48,10 @@ def install_doors(app: FastAPI, config: ServerConfig, authority: Authority | Non
         authority: knows the tokens; None where there are none, so that only loopback is served.
     """
     app.state.server_config, app.state.authority = config, authority
+    app.state.is_token_required = config.is_token_required
     # The last one added sees the request first.
     app.add_middleware(BodyLimit, max_bytes=config.max_body_bytes)
-    app.add_middleware(TokenCheck, authority=authority, is_token_required=config.is_token_required)
+    app.add_middleware(TokenCheck, authority=authority)
     if config.allowed_origins:
         app.add_middleware(
             CORSMiddleware,

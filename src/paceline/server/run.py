@@ -108,6 +108,9 @@ class _Server(uvicorn.Server):
 def serve(app: FastAPI, listener: socket.socket, *, tls: Tls | None = None) -> None:
     """Serve `app`, which has its doors, until a signal; running requests may finish. Never returns before.
 
+    On an address that is not loopback every request must show a token, whatever the config says: those from
+    this machine, too.
+
     uvloop and httptools are used if they are installed: 0.1 ms of CPU less for a request of 0.4 ms.
 
     Raises:
@@ -117,6 +120,8 @@ def serve(app: FastAPI, listener: socket.socket, *, tls: Tls | None = None) -> N
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("paceline").setLevel(logging.INFO)
     config: ServerConfig = app.state.server_config
+    if not is_loopback(listener.getsockname()[0]):
+        app.state.is_token_required = True
     server = _Server(_uvicorn_config(app, config, tls))
     allow_open_files(config.limits.max_connections + SPARE_FILES)
     _note_start(app, listener, tls)
@@ -203,7 +208,7 @@ def _note_start(app: FastAPI, listener: socket.socket, tls: Tls | None) -> None:
         host=host,
         port=port,
         is_tls=tls is not None,
-        is_token_required=config.is_token_required or not is_loopback(host),
+        is_token_required=app.state.is_token_required,
         allowed_hosts=config.allowed_hosts,
         allowed_origins=config.allowed_origins,
     )

@@ -50,11 +50,8 @@ UNKNOWN = Caller(scopes=frozenset(), meter=_Refusing())
 class TokenCheck:
     """Sets `scope["state"]["caller"]`, and counts requests against the caller's quotas."""
 
-    def __init__(
-        self, app: ASGIApp, *, authority: Authority | None, is_token_required: bool
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, authority: Authority | None) -> None:
         self.app, self._authority = app, authority
-        self._is_token_required = is_token_required
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer the refusal."""
@@ -114,7 +111,7 @@ class TokenCheck:
         """Is a token demanded here? Always, unless the request stays on this machine."""
         headers = Headers(scope=scope)
         return (
-            self._is_token_required
+            scope["app"].state.is_token_required
             or not is_loopback(str((scope.get("server") or ("",))[0]))
             or not is_loopback(host_name(headers.get("host", "")))
             or any(name in headers for name in PROXY_HEADERS)
