@@ -106,7 +106,6 @@ class _Asked:
         offset = offset_of_cursor(document)
         self.place = Place.at(document.text, offset, document.line_ending)
         self.key = session_key(metadata, request, caller)
-        self.is_inserted_by_parts = is_inserted_by_parts(metadata)
         current = to_document(document, "document")
         session = None
         if self.key.session_id:
@@ -131,11 +130,6 @@ def session_key(metadata: Metadata, request: Request, caller: Caller) -> Session
     """Which editor of which user asks."""
     named = metadata.session_id or request.headers.get(SESSION_HEADER, "")[:MAX_NAME_CHARS]
     return SessionKey(caller.user_id, named)
-
-
-def is_inserted_by_parts(metadata: Metadata) -> bool:
-    """Does this client insert what it draws, and not the completion's text over its range?"""
-    return metadata.extension_name == "neocodeium" or metadata.ide_name == "emacs"
 
 
 def to_document(sent: CodeiumDocument, field: str) -> Document:
@@ -192,7 +186,7 @@ def _item(
 ) -> SentItem | None:
     """One item; None if nothing of it can be shown. Figures are those of the first."""
     place = asked.place
-    insertion = showable(insertion, place, is_inserted_by_parts=asked.is_inserted_by_parts)
+    insertion = showable(insertion, place)
     if not insertion.text.strip():
         return None
     text, range_ = text_and_range(insertion, place)

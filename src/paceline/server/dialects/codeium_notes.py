@@ -45,8 +45,8 @@ NOTES = (
             FieldNote(
                 "metadata.request_id", "honoured", "for CancelRequest; late ones are canceled"
             ),
-            FieldNote("metadata.ide_name", "honoured", "emacs inserts by parts"),
-            FieldNote("metadata.extension_name", "honoured", "neocodeium inserts by parts"),
+            FieldNote("metadata.ide_name", "ignored", "nothing depends on it"),
+            FieldNote("metadata.extension_name", "ignored", "nothing depends on it"),
             FieldNote("metadata.extension_version", "ignored", "nothing depends on it"),
             *_document_notes("document"),
             FieldNote("document.cursor_offset", "honoured", "UTF-8 bytes"),

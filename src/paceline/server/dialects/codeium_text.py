@@ -7,7 +7,8 @@ repeats the line's beginning. They draw parts:
 - INLINE_MASK, the whole new line after the cursor, for clients that draw over the line.
 - BLOCK, the lines below.
 
-neocodeium and codeium.el also insert by parts, which can only add lines below the whole line.
+neocodeium and codeium.el also insert by parts, which can only add lines below the whole line. So there are several
+lines only where the first one repeats all that stays after the cursor.
 """
 
 from __future__ import annotations
@@ -88,15 +89,14 @@ class Insertion(NamedTuple):
     num_replaced_chars: int
 
 
-def showable(insertion: Insertion, place: Place, *, is_inserted_by_parts: bool) -> Insertion:
-    """What of it a client shows and inserts rightly: all, or its first line. Its text may be empty."""
+def showable(insertion: Insertion, place: Place) -> Insertion:
+    """What of it every client shows and inserts rightly: all, or its first line. Its text may be empty."""
     text, num_replaced = insertion
     first, has_more, _ = text.partition("\n")
     if not has_more:
         return insertion
     replaced, rest = place.suffix[:num_replaced], place.suffix[num_replaced:]
-    is_in_order = _gaps(first, replaced) is not None
-    if not rest.strip() and (is_in_order or not is_inserted_by_parts):
+    if not rest.strip() and _gaps(first, replaced) is not None:
         return insertion
     part = split_accept(text, len(first.removesuffix("\r")), replaced_text=replaced)
     return Insertion(part.accepted, part.num_replaced_chars)
