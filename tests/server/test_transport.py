@@ -10,13 +10,15 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -101,6 +103,35 @@ def test_what_never_arrives(port: int, sent: bytes, status: int, code: str | Non
             return
         told, error = last_words(connection)
         assert (told, error.get("code")) == (status, code)
+
+
+PIECES = st.sampled_from(
+    [
+        *(b"GET /echo HTTP/1.1\r\n", b"POST /echo HTTP/1.1\r\n", b"GET /socket HTTP/1.1\r\n"),
+        *(b"Host: localhost\r\n", b"Content-Length: 3\r\n", b"Content-Length: -1\r\n", b"abc"),
+        *(
+            b"Transfer-Encoding: chunked\r\n",
+            b"3\r\nabc\r\n",
+            b"0\r\n\r\n",
+            b"Connection: close\r\n",
+        ),
+        *(b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"Expect: 100-continue\r\n"),
+        *(b"\r\n", b"\n", b":", b"\0", b"\xff", b" HTTP/1.0\r\n", b"\x81\x81\0\0\0\0a"),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=12).map(b"".join) | st.binary(max_size=200))
+@settings(max_examples=40)
+def test_no_bytes_break_the_server(port: int, sent: bytes) -> None:
+    with dial(port) as connection, suppress(ConnectionError):
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        heard = b"".join(iter(lambda: connection.recv(9999), b""))
+        assert b"HTTP/1.1 5" not in heard
+    other = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+    assert echo(other) == b"0"
+    other.close()
 
 
 def test_a_drop_now_and_then_does_not_help(port: int) -> None:

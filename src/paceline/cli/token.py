@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +14,7 @@ from paceline.cli.doors import StateOption
 if TYPE_CHECKING:
     from paceline.server.auth.authority import Authority
     from paceline.server.auth.tokens import Quotas, TokenRecord
+    from paceline.server.caller import Scope
 
 app = typer.Typer(
     help="Make, list and revoke access tokens. A running server notices at its next request.",
@@ -63,30 +66,22 @@ def create_token(
     """
     import msgspec
 
-    from paceline.core.errors import ConfigError
-    from paceline.server.auth.tokens import TIERS
-    from paceline.server.caller import ALL_SCOPES
-
-    if tier not in TIERS:
-        raise ConfigError(f"--tier {tier!r} is none of {', '.join(TIERS)}.")
-    if unknown := set(scope or ()) - ALL_SCOPES:
-        raise ConfigError(f"--scope {min(unknown)!r} is none of {', '.join(sorted(ALL_SCOPES))}.")
     own = {
         "requests_per_minute": requests_per_minute,
         "max_concurrent": concurrent,
         "tokens_per_month": tokens_per_month,
     }
     chosen = {name: value for name, value in own.items() if value is not None}
+    quotas = msgspec.structs.replace(_quotas_of(tier), **chosen)
+    valid_for_s = None if expires_days is None else expires_days * SECONDS_PER_DAY
     with _authority(state) as authority:
         token, record = authority.store.create(
             user,
-            scopes=frozenset(name for name in ALL_SCOPES if name in scope)
-            if scope
-            else frozenset(("complete", "events")),
+            scopes=_scopes_of(scope or ("complete", "events")),
             tier=tier,
-            quotas=msgspec.structs.replace(TIERS[tier], **chosen),
-            valid_for_s=None if expires_days is None else expires_days * SECONDS_PER_DAY,
-            before_commit=lambda record: authority.audit.append("token_create", **_audited(record)),
+            quotas=quotas,
+            valid_for_s=valid_for_s,
+            before_commit=lambda made: authority.audit.append("token_create", **_audited(made)),
         )
     if is_json:
         typer.echo(msgspec.json.encode({"token": token} | _row(record, "active", 0)))
@@ -139,7 +134,25 @@ def revoke_token(
     typer.echo(f"Token {record.token_id} of {record.user_id} is revoked.")
 
 
-def _authority(state: Any) -> Authority:
+def _quotas_of(tier: str) -> Quotas:
+    from paceline.core.errors import ConfigError
+    from paceline.server.auth.tokens import TIERS
+
+    if tier not in TIERS:
+        raise ConfigError(f"--tier {tier!r} is none of {', '.join(TIERS)}.")
+    return TIERS[tier]
+
+
+def _scopes_of(names: Sequence[str]) -> frozenset[Scope]:
+    from paceline.core.errors import ConfigError
+    from paceline.server.caller import ALL_SCOPES
+
+    if unknown := set(names) - ALL_SCOPES:
+        raise ConfigError(f"--scope {min(unknown)!r} is none of {', '.join(sorted(ALL_SCOPES))}.")
+    return frozenset(scope for scope in ALL_SCOPES if scope in names)
+
+
+def _authority(state: Path | None) -> Authority:
     from paceline.core.folders import state_folder
     from paceline.server.auth.authority import Authority
 
