@@ -59,7 +59,7 @@ class StreamAssembler:
 
     def finish(self, reason: FinishReason) -> TextChunk:
         """The last chunk, with what was held back."""
-        rest = self._cutter.flush() if self.end is None else ""
+        rest = "" if self.end == "stop" else self._cutter.flush()
         self.text += rest
         return self._take(rest, "stop" if self._cutter.is_stopped else reason)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
@@ -20,6 +21,10 @@ from paceline.generate.types import FinishReason, GenerateParams, PromptParts, T
 MAX_SHORTENINGS = 3
 SHORTENED_SHARE = 0.7
 """A prompt that the server finds too long was estimated too short; three times this is a third."""
+
+
+DRAIN_S = 0.02
+"""The end of an answer comes with its last event; only a connection that was read to the end is used again."""
 
 
 class RemoteStream:
@@ -55,6 +60,7 @@ class RemoteStream:
             self._deadline_s = loop.time() + self._params.max_latency_ms / 1000
             self._timer = loop.call_at(self._deadline_s, self.end, "deadline")
         self._task = loop.create_task(self._work(lanes))
+        self._task.add_done_callback(self._end_unstarted)
 
     def end(self, reason: FinishReason) -> None:
         """Close the upstream's connection; the last chunk says `reason`. Harmless once it is over."""
@@ -92,6 +98,11 @@ class RemoteStream:
             self._out.put_nowait(error)
             return
         self._out.put_nowait(self._last(reason))
+
+    def _end_unstarted(self, task: asyncio.Task[None]) -> None:
+        """A task that is cancelled before its first step never runs; its reader must not wait."""
+        if task.cancelled():
+            self._out.put_nowait(self._last(self._reason or "cancelled"))
 
     def _last(self, reason: FinishReason) -> TextChunk:
         if self._text is None:
@@ -140,9 +151,12 @@ class RemoteStream:
     async def _read_pieces(self, response: httpx.Response, text: StreamAssembler) -> FinishReason:
         """Read until the server is done, or nothing more is wanted."""
         framer = Framer(self._dialect.framing)
-        async for raw in response.aiter_bytes():
+        answer = response.aiter_bytes()
+        async for raw in answer:
             for data in framer.feed(raw):
                 if self._take(data, text):
+                    if text.end is None:
+                        await _drain(answer)
                     return text.end or text.model_end or "stop"
         for data in framer.finish():
             if self._take(data, text):
@@ -195,3 +209,11 @@ class RemoteStream:
             session_key="\0".join(parts),
             left_ms=left_ms,
         )
+
+
+async def _drain(answer: AsyncIterator[bytes]) -> None:
+    """Read the end of an answer that holds nothing more."""
+    with contextlib.suppress(TimeoutError, httpx.HTTPError):
+        async with asyncio.timeout(DRAIN_S):
+            async for _ in answer:
+                pass
