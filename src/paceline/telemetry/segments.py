@@ -9,11 +9,14 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from paceline.artifacts.events import StoredEvent
 from paceline.telemetry.append_file import AppendFile, sync, sync_folder
+
+T = TypeVar("T")
 
 FOLDER_MODE = 0o700
 _NAME = re.compile(r"events-(\d{8})\.jsonl")
@@ -37,22 +40,22 @@ def read_events(folder: Path) -> Iterator[StoredEvent]:
         OSError: a file cannot be read.
     """
     for path in list_segments(folder):
-        yield from read_segment(path)
+        yield from read_segment(path, StoredEvent)
 
 
-def read_segment(path: Path) -> Iterator[StoredEvent]:
-    """Yield the events of one file, as `read_events`."""
-    decoder = msgspec.json.Decoder(StoredEvent)
+def read_segment(path: Path, wanted: type[T]) -> Iterator[T]:
+    """Yield the lines of one file, as `read_events`; `wanted` may have some of StoredEvent's fields only."""
+    decoder = msgspec.json.Decoder(wanted)
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
             try:
-                event = decoder.decode(line)
+                stored = decoder.decode(line)
             except ValueError:  # msgspec.DecodeError and UnicodeDecodeError are ValueErrors
                 log.warning("%s: line %d is damaged and left out.", path.name, number)
                 continue
-            yield event
+            yield stored
 
 
 class SegmentWriter:
