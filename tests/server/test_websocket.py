@@ -16,6 +16,7 @@ from paceline.complete.service import Service
 from paceline.generate.types import GenerateParams, PromptParts, TextChunk
 from paceline.server.app import create_app
 from paceline.server.auth.tokens import Quotas
+from paceline.server.config import ServerConfig, TransportLimits
 from paceline.server.dialects import websocket_conversation, websocket_documents
 from paceline.server.dialects.websocket_answers import MAX_RUNNING
 from paceline.server.dialects.websocket_conversation import MAX_BAD_MESSAGES
@@ -246,11 +247,10 @@ def test_too_many_of_them_close_it() -> None:
     run(test())
 
 
-def test_a_message_that_is_too_big_closes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket_conversation, "MAX_MESSAGE_CHARS", 1_000)
-
+def test_a_message_that_is_too_big_closes_it() -> None:
     async def test() -> None:
-        async with line_to(app_of(FakeGenerator())) as line:
+        config = ServerConfig(limits=TransportLimits(max_message_bytes=1_000))
+        async with line_to(app_of(FakeGenerator(), config=config)) as line:
             line.send(type="open", **OPEN | {"text": "x" * 1_000})
             assert await line.receive() == 1009
 

@@ -141,6 +141,7 @@ def _uvicorn_config(app: FastAPI, config: ServerConfig, tls: Tls | None) -> uvic
         http=guarded_http(limits),
         ws=guarded_websockets(limits) or "none",
         ws_max_size=limits.max_message_bytes,
+        ws_per_message_deflate=False,  # 40 KiB for each idle connection, and messages are short
         ws_ping_interval=limits.ping_interval_s,
         ws_ping_timeout=limits.ping_timeout_s,
         log_config=None,

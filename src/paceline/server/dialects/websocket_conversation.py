@@ -55,8 +55,6 @@ log = logging.getLogger("paceline.server")
 
 HELLO_S = 10.0
 """An editor says hello at once; who does not is none."""
-MAX_MESSAGE_CHARS = 16_000_000
-"""Room for the longest document with its escapes; uvicorn closes with the same code at 2**24 bytes."""
 MAX_BAD_MESSAGES = 16
 POLICY_VIOLATION, TOO_BIG = 1008, 1009
 """Of RFC 6455, section 7.4.1."""
@@ -231,8 +229,9 @@ class Conversation:
         if received["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(received.get("code", 1005))
         raw: str | bytes = received.get("text") or received.get("bytes") or b""
-        if len(raw) > MAX_MESSAGE_CHARS:
-            raise _EndError(TOO_BIG, f"A message may have {MAX_MESSAGE_CHARS} characters at most.")
+        max_bytes = self._server.config.limits.max_message_bytes
+        if len(raw) > max_bytes:  # uvicorn has closed longer ones already; other servers may not
+            raise _EndError(TOO_BIG, f"A message may have {max_bytes} bytes at most.")
         try:
             return decode_json(raw, cast("type[ClientMessage]", ClientMessage))
         except InputError as error:
