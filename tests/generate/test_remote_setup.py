@@ -219,9 +219,9 @@ def test_settings_win_over_what_is_found() -> None:
     assert generator.models[0].context_tokens == 2000
     assert renderers.made[0] == (QWEN, "suffix", False)
     assert "suffix" in upstream.posted[-1].body
-    with pytest.raises(ConfigError, match=r"Only llama\. has"):
+    with pytest.raises(ConfigError, match=r"Only llama\.cpp has"):
         opened(VLLM, fim="infill")
-    with pytest.raises(ConfigError, match=r"Only llama\. has"):
+    with pytest.raises(ConfigError, match=r"Only llama\.cpp has"):
         UpstreamConfig(url="x", kind="vllm", fim="infill")
     with pytest.raises(ConfigError, match="context_tokens must be at least"):
         UpstreamConfig(url="x", context_tokens=1)

@@ -20,8 +20,8 @@ from paceline.prompt.as_text import (
     ROUGH,
     TextRenderer,
     TokenEstimate,
+    find_template,
     guess_family,
-    template_of,
 )
 from paceline.prompt.fim import TEMPLATES, fim_ids, render_fim, render_plain
 from paceline.prompt.templates import PACELINE
@@ -225,10 +225,11 @@ def test_families_by_name(name: str, family: str | None) -> None:
 
 
 def test_a_family_that_cannot_be_told_is_an_error_that_lists_them() -> None:
-    assert template_of("mellum", "anything").family == "mellum"
+    assert find_template("mellum", "anything") is TEMPLATES["mellum"]
+    assert find_template(None, "gpt-4", is_needed=False) is None
     with pytest.raises(
         ConfigError, match=re.escape("'gpt-4' does not tell") + ".*--template.*qwen"
     ):
-        template_of(None, "gpt-4")
+        find_template(None, "gpt-4")
     with pytest.raises(ConfigError, match="No FIM template is called 'nope'; known are paceline"):
-        template_of("nope", "qwen2.5-coder")
+        find_template("nope", "qwen2.5-coder")

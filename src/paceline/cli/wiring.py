@@ -5,8 +5,10 @@ Torch is reached from here alone, and only inside functions, so that `paceline -
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import closing, contextmanager
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from paceline.core.progress import Progress
     from paceline.core.types import Cursor
     from paceline.fleet.local import LocalGenerator
+    from paceline.generate.remote.generator import RemoteGenerator
+    from paceline.generate.remote.setup import UpstreamConfig
     from paceline.train.config import TrainConfig
 
 __all__ = [
@@ -32,6 +36,8 @@ __all__ = [
     "export_model",
     "open_app",
     "open_generator",
+    "open_upstream_app",
+    "open_upstream_generator",
     "train_model",
 ]
 
@@ -121,6 +127,62 @@ def open_app(
             generator, service, config=doors.config, store=doors.store, authority=doors.authority
         )
         yield app, served
+
+
+@contextmanager
+def open_upstream_generator(config: UpstreamConfig) -> Generator[RemoteGenerator]:
+    """Ask a server elsewhere what it is, and yield it as a TextGenerator, free of torch.
+
+    The token for it comes from the environment alone. Whoever runs the asyncio loop in which it is asked
+    closes its connections there (`aclose`).
+
+    Raises:
+        ConfigError: a setting does not fit what the server is.
+        UpstreamError, UpstreamBusyError: it cannot be asked now.
+    """
+    from paceline.generate.remote.errors import TOKEN_VARIABLE
+    from paceline.generate.remote.setup import open_remote
+    from paceline.generate.remote.types import PromptForm, PromptRenderer
+    from paceline.prompt.as_text import TextRenderer, find_template
+
+    def renderer(model_name: str, form: PromptForm, *, is_begin_written: bool) -> PromptRenderer:
+        family = None if form == "plain" else config.template
+        template = find_template(family, model_name, is_needed=form == "template")
+        return TextRenderer(template, form=form, is_begin_written=is_begin_written)
+
+    yield open_remote(config, renderer, token=os.environ.get(TOKEN_VARIABLE, "").strip())
+
+
+@contextmanager
+def open_upstream_app(
+    config: UpstreamConfig, doors: Doors, *, brain: CompleteConfig | None = None
+) -> Generator[tuple[FastAPI, Served]]:
+    """Yield the HTTP app in front of a server elsewhere, which has completed one line for it.
+
+    Raises: as `open_upstream_generator`; also what that line brings, as a model that cannot fill in the middle.
+    """
+    from paceline.complete.service import Service
+    from paceline.generate.remote.generator import try_out
+    from paceline.server.app import create_app
+
+    with open_upstream_generator(config) as generator:
+        asyncio.run(try_out(generator))
+        service = Service(generator, brain)
+        service.warm_up()
+        app = create_app(
+            generator, service, config=doors.config, store=doors.store, authority=doors.authority
+        )
+        lifespan = app.router.lifespan_context
+
+        @asynccontextmanager
+        async def closing_upstream(of: FastAPI) -> AsyncGenerator[None]:
+            async with lifespan(of):
+                yield
+            await generator.aclose()
+
+        app.router.lifespan_context = closing_upstream
+        model_ids = tuple(info.model_id for info in generator.models)
+        yield app, Served(model_ids, generator.device_line)
 
 
 async def complete_once(

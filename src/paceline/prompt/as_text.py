@@ -277,8 +277,13 @@ def guess_family(model_name: str) -> str | None:
     return next((family for pattern, family in GUESSES if re.search(pattern, name)), None)
 
 
-def template_of(family: str | None, model_name: str) -> FimTemplate:
+def find_template(
+    family: str | None, model_name: str, *, is_needed: bool = True
+) -> FimTemplate | None:
     """The template of `family`, or of the family that the model's name tells.
+
+    Args:
+        is_needed: is None no answer?
 
     Raises:
         ConfigError: there is no such family, or the name tells none; the message lists what there is.
@@ -287,10 +292,10 @@ def template_of(family: str | None, model_name: str) -> FimTemplate:
     if family is not None and family not in TEMPLATES:
         raise ConfigError(f"No FIM template is called {family!r}; known are {known}.")
     family = family or guess_family(model_name)
-    if family is None:
+    if family is None and is_needed:
         raise ConfigError(
             f"The name {model_name!r} does not tell which fill-in-the-middle template the model was trained "
             f"with; say --template with one of {known}, --fim suffix if the server fills in the middle "
             "itself, or --template none for left-to-right completion."
         )
-    return TEMPLATES[family]
+    return TEMPLATES[family] if family is not None else None

@@ -6,7 +6,7 @@ Knows no fleet, no engine and no model: `cli.wiring` hands it what it serves.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
 from fastapi import APIRouter, FastAPI, Request
@@ -17,6 +17,7 @@ from paceline import __version__
 from paceline.complete.request import CompleteRequest
 from paceline.complete.service import Service
 from paceline.complete.wire import WireCompletion, WireRequest
+from paceline.core.errors import OverloadedError, UpstreamError
 from paceline.core.types import Cursor, Document
 from paceline.generate.types import TextGenerator
 from paceline.server.auth.authority import Authority
@@ -92,7 +93,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        await service.warm(CompleteRequest(cursor=WARM_CURSOR))
+        with suppress(UpstreamError, OverloadedError):  # a server behind this one may be back later
+            await service.warm(CompleteRequest(cursor=WARM_CURSOR))
         yield
         await service.close()
         await events.close()

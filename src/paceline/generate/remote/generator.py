@@ -10,8 +10,9 @@ once: that is the only word of cancellation which all servers understand.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 
-from paceline.core.errors import EmptyPromptError, InputError, UnknownModelError
+from paceline.core.errors import EmptyPromptError, InputError, OverloadedError, UnknownModelError
 from paceline.generate.remote.connection import Connection
 from paceline.generate.remote.lanes import Lanes
 from paceline.generate.remote.stream import RemoteStream
@@ -99,6 +100,23 @@ class RemoteGenerator:
         if model_id not in self._models:
             raise UnknownModelError(model_id=model_id, known=tuple(self._models))
         return self._models[model_id]
+
+
+async def try_out(generator: RemoteGenerator) -> None:
+    """Ask for one token, in a loop of its own; whether it is any good does not matter.
+
+    Raises:
+        UpstreamError: it does not work; later it would not either.
+    """
+    parts = PromptParts(prefix="x = ", suffix="\n")
+    params = GenerateParams(max_tokens=1)
+    try:
+        with suppress(OverloadedError):
+            async with aclosing(generator.stream(parts, params)) as stream:
+                async for _ in stream:
+                    pass
+    finally:
+        await generator.aclose()
 
 
 def _budget(model: RemoteModel, parts: PromptParts, params: GenerateParams) -> int | None:
