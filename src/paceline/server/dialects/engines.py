@@ -118,7 +118,12 @@ def _to_plan(body: EngineRequest, request: Request, info: ModelInfo) -> Plan:
     def with_context(parts: PromptParts) -> PromptParts:
         if parts.prompt_ids is not None:
             return parts
-        return replace(parts, is_truncatable=True, snippets=snippets, project=project)
+        return replace(
+            parts,
+            is_truncatable=True,
+            snippets=(*parts.snippets, *snippets),
+            project=project or parts.project,
+        )
 
     most_tokens = info.context_tokens // 2  # the prompt keeps half
     ending = _ending_of(body.extra)

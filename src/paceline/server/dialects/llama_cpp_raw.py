@@ -2,6 +2,7 @@
 
 Nothing is post-processed. The sampling has llama.cpp's defaults (temperature 0.8, top_k 40, top_p 0.95, min_p
 0.05), not those of `/infill`. A prompt that does not fit is refused; llama.cpp does the same.
+A prompt that holds some model family's sentinels as text, as Continue's do, is read as what it means.
 """
 
 from __future__ import annotations

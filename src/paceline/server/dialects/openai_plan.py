@@ -55,7 +55,7 @@ def to_plan(body: CompletionRequest, caller: Caller) -> Plan:
         params=tuple(_params_of(params, index, num_written) for index in range(num_streams)),
         num_written=num_written,
         num_returned=num_returned,
-        echoes=tuple(parts.prefix if body.echo else "" for parts in prompts),
+        echoes=tuple(str(prompt) if body.echo else "" for prompt in body.prompt),
     )
 
 

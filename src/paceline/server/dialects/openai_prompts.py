@@ -10,6 +10,7 @@ from pydantic import PlainValidator
 
 from paceline.core.errors import PromptTooLongError, UnknownModelError
 from paceline.generate.types import GenerateParams, ModelInfo, PromptParts, TextGenerator
+from paceline.server.dialects.openai_sentinels import read_middle
 from paceline.server.fields import replace_lone_surrogates
 
 OnePrompt = str | tuple[int, ...]
@@ -71,7 +72,11 @@ Prompts = Annotated[
 def parts_of(
     prompt: OnePrompt, suffix: str | None = None, *, is_truncatable: bool = False
 ) -> PromptParts:
-    """What the generator is asked to continue."""
+    """What the generator is asked to continue. A text without a suffix that the client has rendered as a
+    fill-in-the-middle prompt is understood as one (openai_sentinels.py)."""
+    middle = read_middle(prompt) if isinstance(prompt, str) and suffix is None else None
+    if middle is not None:
+        return PromptParts(**middle._asdict(), is_truncatable=is_truncatable)
     if isinstance(prompt, str):
         return PromptParts(prefix=prompt, suffix=suffix, is_truncatable=is_truncatable)
     return PromptParts(prefix="", is_truncatable=False, prompt_ids=prompt)
