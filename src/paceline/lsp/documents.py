@@ -103,10 +103,11 @@ class OpenDocument:
         """The text from `start` up to `end`."""
         return self.text[self.offset_of(start) : self.offset_of(end)]
 
-    def line_before(self, place: Place) -> str:
-        """The text of its line before `place`."""
+    def line_around(self, place: Place) -> tuple[str, str]:
+        """The text of its line before and after `place`, without the line's end."""
         line, column = self._resolve(place)
-        return self._lines[line][:column]
+        text = without_end(self._lines[line])
+        return text[:column], text[column:]
 
     def _resolve(self, place: Place) -> tuple[int, int]:
         """Line, and code points before the place in it."""

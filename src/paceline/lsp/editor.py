@@ -37,7 +37,8 @@ class Answer(NamedTuple):
 
     completion: WireCompletion | None
     """None: nothing was asked."""
-    line_before: str
+    line_before: str = ""
+    line_after: str = ""
 
 
 class Editor:
@@ -146,15 +147,15 @@ class Editor:
         """
         document = self.documents.visit(uri)
         if document is None:
-            return Answer(None, "")
+            return Answer(None)
         place = document.clamp(place)
-        line_before = document.line_before(place)
+        line_before, line_after = document.line_around(place)
         path = self._asking.path_of(uri)
         is_wanted = self.settings.is_enabled and not self._scope.is_out(document, path)
         taken = take(document, place, selected, self.encoding) if selected and is_wanted else None
         if not is_wanted or not (document.text or taken):
             self._latest.cancel(uri)
-            return Answer(None, line_before)
+            return Answer(None)
         pressed_at_ms = self._now_ms() if document.changed_ms is None else document.changed_ms
         document.changed_ms = None
         request = self._asking.request(
@@ -170,7 +171,7 @@ class Editor:
             completion = await self._ask(uri, request)
         except PacelineError as error:
             self.status.fail(str(error), topic=type(error).__name__)
-            return Answer(None, line_before)
+            return Answer(None)
         if completion is None:
             return None
         self.status.succeed()
@@ -179,7 +180,7 @@ class Editor:
         self._texts[completion.request_id] = [item.text for item in completion.items]
         while len(self._texts) > MAX_KNOWN_ITEMS:
             self._texts.popitem(last=False)
-        return Answer(completion, line_before)
+        return Answer(completion, line_before, line_after)
 
     def record(self, item: ItemId | None, kind: OutcomeKind, *, num_utf16: int = 0) -> bool:
         """Pass on what became of an item; False if no such item was shown lately.

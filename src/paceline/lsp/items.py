@@ -33,15 +33,24 @@ class ItemId(NamedTuple):
             return None
 
 
-def inline_items(completion: WireCompletion) -> types.InlineCompletionList:
-    """One item for each text. Its range says what it takes the place of, and is never left out: editors differ in
-    what they take it to be then."""
+def inline_items(
+    completion: WireCompletion, *, is_drawn_over: bool = False
+) -> types.InlineCompletionList:
+    """One item for each text, with the range that it takes the place of.
+
+    The range is given even if it is empty, for editors differ in what they take it to be then (VS Code: all
+    up to the line's end).
+
+    Args:
+        is_drawn_over: would the editor draw an item that has a range over what follows the cursor (Neovim
+            0.12)? Then one that only inserts has none.
+    """
     return types.InlineCompletionList(
         items=[
             types.InlineCompletionItem(
                 insert_text=item.text,
                 filter_text=item.text,
-                range=_range(item.range),
+                range=None if is_drawn_over and not item.num_replaced_chars else _range(item.range),
                 command=_accept(ItemId(completion.request_id, index)),
             )
             for index, item in enumerate(completion.items)

@@ -18,6 +18,8 @@ from paceline.lsp.transport import PipeWriter, reader_of, serve_connection, take
 OpenCompleter = Callable[[], AbstractAsyncContextManager[Completer]]
 HOST = "127.0.0.1"
 """The only address: who can connect can read what the editor has open."""
+STOPPED = 1
+"""Exit code where a signal came before the client said `shutdown` and `exit`."""
 MAX_FRAME_HEADER_BYTES = 2**16
 
 
@@ -39,9 +41,12 @@ def run_tcp(open_completer: OpenCompleter, port: int) -> int:
 async def _serve_stdio(open_completer: OpenCompleter, descriptor: int, writer: PipeWriter) -> int:
     _silence()
     async with open_completer() as completer:
-        reader = reader_of(descriptor)
-        _on_signals(reader.feed_eof)
-        return await serve_connection(PacelineServer(completer), reader, writer)
+        serving = asyncio.ensure_future(
+            serve_connection(PacelineServer(completer), reader_of(descriptor), writer)
+        )
+        _on_signals(serving.cancel)
+        await asyncio.wait((serving,))
+        return STOPPED if serving.cancelled() else serving.result()
 
 
 async def _serve_tcp(open_completer: OpenCompleter, port: int) -> int:
@@ -67,7 +72,7 @@ async def _serve_tcp(open_completer: OpenCompleter, port: int) -> int:
     return 0
 
 
-def _on_signals(end: Callable[[], None]) -> None:
+def _on_signals(end: Callable[[], object]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows

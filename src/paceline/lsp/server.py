@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 from lsprotocol import types
-from pygls.exceptions import JsonRpcInvalidParams
+from pygls.exceptions import JsonRpcException, JsonRpcInternalError, JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import default_converter
 
@@ -61,7 +61,7 @@ class PacelineServer(LanguageServer):
             converter_factory=default_converter,
         )
         self._completer = completer
-        self._is_pulling = False
+        self._is_pulling = self._is_neovim = False
         for method, replacement in (
             *sync_handlers(lambda: self.editor).items(),
             (types.WORKSPACE_EXECUTE_COMMAND, self._execute),
@@ -103,12 +103,12 @@ class PacelineServer(LanguageServer):
         )
 
     def report_server_error(self, error: Exception, source: Any) -> None:
-        """A failure that nobody expected: its kind in the log, and no more, for the text may hold code."""
+        """A failure that nobody expected: a line in the log, without its text, which may hold code."""
+        if isinstance(error, JsonRpcException) and not isinstance(error, JsonRpcInternalError):
+            return  # an answer says it
         if os.environ.get("PACELINE_DEBUG") == "1":
             traceback.print_exception(error)
-        self.log(
-            f"Internal error: {type(error).__name__}; PACELINE_DEBUG=1 shows where, on stderr."
-        )
+        self.log("Internal error; with PACELINE_DEBUG=1 in the environment, stderr shows where.")
 
     def _initialize(self, params: types.InitializeParams) -> None:
         encoding = self.workspace.position_encoding
@@ -127,6 +127,7 @@ class PacelineServer(LanguageServer):
         else:
             listed = types.CompletionOptions(trigger_characters=TRIGGER_CHARACTERS)
             self.feature(types.TEXT_DOCUMENT_COMPLETION, listed)(partial(self._complete_in_list))
+        self._is_neovim = params.client_info is not None and params.client_info.name == "Neovim"
         workspace = params.capabilities.workspace
         self._is_pulling = bool(workspace and workspace.configuration)
         self._change_folders(None)
@@ -184,7 +185,8 @@ class PacelineServer(LanguageServer):
             return None
         if answer.completion is None:
             return types.InlineCompletionList(items=[])
-        return inline_items(answer.completion)
+        is_drawn_over = self._is_neovim and bool(answer.line_after.strip())
+        return inline_items(answer.completion, is_drawn_over=is_drawn_over)
 
     async def _complete_in_list(
         self, params: types.CompletionParams
