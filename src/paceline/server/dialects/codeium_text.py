@@ -116,8 +116,8 @@ def text_and_range(insertion: Insertion, place: Place) -> tuple[str, SentRange]:
 
 def parts_of(insertion: Insertion, place: Place) -> list[SentPart]:
     """The pieces that a client draws. What cannot be drawn between what stays is drawn before it."""
-    first, has_more, block = insertion.text.partition("\n")
-    first = first.removesuffix("\r")
+    first, _, block = insertion.text.partition("\n")
+    first, block = first.removesuffix("\r"), block.removesuffix("\n")
     replaced = place.suffix[: insertion.num_replaced_chars]
     rest = place.suffix[insertion.num_replaced_chars :]
     line = str(place.row)
@@ -132,10 +132,10 @@ def parts_of(insertion: Insertion, place: Place) -> list[SentPart]:
                 line=line,
             )
         )
-    if has_more:
+    if block:
         parts.append(
             SentPart(
-                text=block.removesuffix("\n"),
+                text=block,
                 offset=str(place.offset(len(place.suffix))),
                 type="COMPLETION_PART_TYPE_BLOCK",
                 prefix="" if parts else place.prefix,  # codeium.vim takes a word after it
