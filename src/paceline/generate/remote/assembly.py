@@ -15,6 +15,10 @@ from paceline.generate.stops import StopCutter
 from paceline.generate.types import FinishReason, GenerateParams, TextChunk, TokenDetail
 
 
+CAUTION = 0.8
+"""Of an estimate of the prompt's length that a later count shall correct: estimates are off by less."""
+
+
 class StreamAssembler:
     """Makes the TextChunks of one stream. After `end` is set only `finish` may follow."""
 
@@ -33,6 +37,8 @@ class StreamAssembler:
         """As the server counts; 0 until it says."""
         self._estimated_prompt_tokens = estimated_prompt_tokens
         self._cached_tokens = 0
+        self._kept = ""
+        """Text that came with the end, for the last chunk: some readers leave before they see another."""
         self._num_raw_chars = 0
         self._is_prompt_told = False
         self._ends: list[tuple[int, float]] = []
@@ -54,14 +60,15 @@ class StreamAssembler:
         shown = self._cutter.add(piece.text)
         self.text += shown
         if self._cutter.is_stopped or (shown and self._is_ended()):
-            self.end = "stop"
+            self.end, self._kept = "stop", shown
+            return None
         return self._take(shown, None) if shown else None
 
     def finish(self, reason: FinishReason) -> TextChunk:
         """The last chunk, with what was held back."""
         rest = "" if self.end == "stop" else self._cutter.flush()
         self.text += rest
-        return self._take(rest, "stop" if self._cutter.is_stopped else reason)
+        return self._take(self._kept + rest, "stop" if self._cutter.is_stopped else reason)
 
     def _is_ended(self) -> bool:
         stop_when = self._params.stop_when
@@ -119,10 +126,14 @@ class StreamAssembler:
         )
 
     def _prompt_tokens_to_tell(self, *, is_last: bool) -> int:
-        """Once, as soon as the server says; by estimate if it never does."""
-        if self._is_prompt_told:
-            return 0
-        if self.prompt_tokens or is_last:
-            self._is_prompt_told = True
+        """With the first chunk, and again with the last if only that one knows better.
+
+        Readers take the most that they hear, and may leave before the server has said: so the first
+        says what it probably is at least.
+        """
+        is_first, self._is_prompt_told = not self._is_prompt_told, True
+        if is_last:
             return self.prompt_tokens or self._estimated_prompt_tokens
-        return 0
+        if not is_first:
+            return 0
+        return self.prompt_tokens or int(self._estimated_prompt_tokens * CAUTION)
