@@ -254,7 +254,7 @@ def test_elsewhere_than_on_loopback_everybody_must_show_a_token(
 ) -> None:
     """Those who connect from this machine, too; and the start is in the audit log."""
     monkeypatch.setattr("paceline.server.run._Server.run", lambda server, sockets: None)
-    monkeypatch.setattr("paceline.server.run.allow_open_files", lambda num_files: None)
+    monkeypatch.setattr("paceline.server.run.allow_open_files", lambda num_files: 100)
     monkeypatch.setattr("sys.setswitchinterval", lambda seconds: None)
     authority = authority_with_token(tmp_path)
     for host, status in (("127.0.0.1", 200), ("0.0.0.0", 401)):
@@ -321,9 +321,9 @@ def test_open_files_are_raised_as_far_as_allowed() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-        allow_open_files(300)
+        assert allow_open_files(300) == 300
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
-        allow_open_files(100)  # never lowered
+        assert allow_open_files(100) == 100  # never lowered
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -19,6 +19,8 @@ class TransportLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     max_connections: int = 2_000
     """HTTP and WebSockets together; one more is told 503. An editor holds one or two."""
+    max_sockets_per_token: int = 200
+    """WebSockets that one token may hold open; one more is told 429, so that nobody takes all connections."""
     header_timeout_s: float = 10.0
     """From a request's first byte (or the connection) to the end of its headers; then 408."""
     body_timeout_s: float = 30.0

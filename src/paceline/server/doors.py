@@ -51,7 +51,8 @@ def install_doors(app: FastAPI, config: ServerConfig, authority: Authority | Non
     app.state.is_token_required = config.is_token_required
     # The last one added sees the request first.
     app.add_middleware(BodyLimit, max_bytes=config.max_body_bytes)
-    app.add_middleware(TokenCheck, authority=authority)
+    max_sockets = config.limits.max_sockets_per_token
+    app.add_middleware(TokenCheck, authority=authority, max_sockets=max_sockets)
     if config.allowed_origins:
         app.add_middleware(
             CORSMiddleware,

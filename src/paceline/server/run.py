@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
+import msgspec
 import uvicorn
 from fastapi import FastAPI
 
@@ -123,7 +124,6 @@ def serve(app: FastAPI, listener: socket.socket, *, tls: Tls | None = None) -> N
     if not is_loopback(listener.getsockname()[0]):
         app.state.is_token_required = True
     server = _Server(_uvicorn_config(app, config, tls))
-    allow_open_files(config.limits.max_connections + SPARE_FILES)
     _note_start(app, listener, tls)
     log = logging.getLogger("uvicorn.error")
     log.addFilter(server.is_worth_logging)
@@ -135,6 +135,9 @@ def serve(app: FastAPI, listener: socket.socket, *, tls: Tls | None = None) -> N
 
 def _uvicorn_config(app: FastAPI, config: ServerConfig, tls: Tls | None) -> uvicorn.Config:
     limits = config.limits
+    num_files = allow_open_files(limits.max_connections + SPARE_FILES)
+    max_connections = min(limits.max_connections, max(1, num_files - SPARE_FILES))
+    limits = msgspec.structs.replace(limits, max_connections=max_connections)
     context = load_tls(tls) if tls else None
     return uvicorn.Config(
         app,
@@ -182,19 +185,22 @@ def load_tls(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def allow_open_files(num_files: int) -> None:
-    """Raise this process' soft limit of open files towards `num_files`, where the system lets it.
+def allow_open_files(num_files: int) -> int:
+    """Raise this process' soft limit of open files towards `num_files`, as far as the system lets it; return how
+    many of them there may be.
 
     Shells often give 1,024; a server that has used them up cannot even refuse.
     """
     try:
         import resource
     except ImportError:  # Windows has no such limit
-        return
+        return num_files
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= num_files:
+        return num_files
     wanted = num_files if hard == resource.RLIM_INFINITY else min(num_files, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
 
 
 def _note_start(app: FastAPI, listener: socket.socket, tls: Tls | None) -> None:

@@ -23,7 +23,7 @@ from paceline.server.auth.authority import Authority
 from paceline.server.auth.rules import TOKEN_IN_BODY, is_metered, is_page, scope_of
 from paceline.server.auth.tokens import Quotas
 from paceline.server.caller import Caller, caller_of, identify, note_usage
-from paceline.server.config import ServerConfig
+from paceline.server.config import ServerConfig, TransportLimits
 from paceline.server.doors import install_doors
 from paceline.server.errors import install_error_handlers
 from tests.fakes import FakeGenerator
@@ -250,7 +250,7 @@ def small_app(authority: Authority | None, **config: Any) -> TestClient:
         caller.meter.begin()
         caller.meter.end(3)
         await socket.send_text(caller.user_id)
-        await socket.close()
+        await socket.receive()
 
     async def in_body(request: Request) -> dict[str, str]:
         assert caller_of(request).scopes == frozenset() or "authorization" in request.headers
@@ -295,6 +295,22 @@ def test_websockets_pass_the_same_doors(tmp_path: Path) -> None:
     authority.store.revoke(record.token_id)
     with refused_socket(client, bearer(token)) as reply:
         assert "revoked" in reply["error"]["message"]
+
+
+def test_one_token_does_not_take_all_connections(tmp_path: Path) -> None:
+    authority = authority_of(tmp_path)
+    token, _ = authority.store.create("ada")
+    other, _ = authority.store.create("bob")
+    client = small_app(authority, limits=TransportLimits(max_sockets_per_token=1))
+    uri = "ws://127.0.0.1:8012/v1/ws"
+    for _ in range(2):  # those that are closed count no more
+        with client.websocket_connect(uri, headers=bearer(token)) as held:
+            assert held.receive_text() == "ada"
+            with refused_socket(client, bearer(token)) as reply:
+                assert (reply["status"], reply["error"]["code"]) == (429, "quota")
+            with client.websocket_connect(uri, headers=bearer(other)) as socket:
+                assert socket.receive_text() == "bob"
+            held.send_text("bye")
 
 
 def test_a_server_that_cannot_say_more_closes_the_socket_with_1008() -> None:

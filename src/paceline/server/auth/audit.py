@@ -38,26 +38,12 @@ class AuditLog:
         Raises:
             StorageError: it cannot be written, so the action must not be done.
         """
-        at = datetime.fromtimestamp(self._wall_s(), UTC).isoformat(timespec="milliseconds")
-        line = msgspec.json.encode({"at": at, "action": action} | details) + b"\n"
-        try:
-            make_private_folder(self.path.parent)
-            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                os.write(file, line)
-                os.fsync(file)
-            finally:
-                os.close(file)
-        except OSError as cause:
-            reason = (cause.strerror or str(cause)).lower()
-            raise StorageError(
-                f"The audit log cannot be written: {reason}; free some space or change its permissions."
-            ) from cause
+        self._write(action, details, is_durable=True)
 
     def note(self, action: str, kind: str, **details: object) -> None:
         """Write what a client did, once a minute for each `kind`; `num_unwritten` counts the rest.
 
-        A full disk stops no request: the fault goes to the log instead.
+        Not waited for until it is on the disk, and a full one stops no request: the fault goes to the log.
         """
         now_s = self._wall_s()
         noted = self._noted.setdefault((action, kind), _Noted(-NOTE_INTERVAL_S, 0))
@@ -67,9 +53,27 @@ class AuditLog:
         details |= {"kind": kind, "num_unwritten": noted.num_unwritten}
         self._noted[action, kind] = _Noted(now_s, 0)
         try:
-            self.append(action, **details)
+            self._write(action, details, is_durable=False)
         except StorageError as error:
             log.warning("%s", error)
+
+    def _write(self, action: str, details: dict[str, object], *, is_durable: bool) -> None:
+        at = datetime.fromtimestamp(self._wall_s(), UTC).isoformat(timespec="milliseconds")
+        line = msgspec.json.encode({"at": at, "action": action} | details) + b"\n"
+        try:
+            make_private_folder(self.path.parent)
+            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(file, line)
+                if is_durable:
+                    os.fsync(file)
+            finally:
+                os.close(file)
+        except OSError as cause:
+            reason = (cause.strerror or str(cause)).lower()
+            raise StorageError(
+                f"The audit log cannot be written: {reason}; free some space or change its permissions."
+            ) from cause
 
 
 class _Noted(msgspec.Struct):

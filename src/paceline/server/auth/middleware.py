@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from paceline.core.errors import ForbiddenError, PacelineError, UnauthorizedError
+from paceline.core.errors import ForbiddenError, PacelineError, QuotaError, UnauthorizedError
 from paceline.server.auth import rules
 from paceline.server.auth.authority import Authority
 from paceline.server.auth.credentials import is_of_our_form, shown_token
@@ -30,6 +31,7 @@ PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-r
 NO_TOKEN = (
     "Show a token: the header Authorization: Bearer TOKEN; `paceline token create` makes one."
 )
+SOCKET_RETRY_MS = 1000
 REALM = 'realm="Paceline"'
 
 
@@ -50,8 +52,9 @@ UNKNOWN = Caller(scopes=frozenset(), meter=_Refusing())
 class TokenCheck:
     """Sets `scope["state"]["caller"]`, and counts requests against the caller's quotas."""
 
-    def __init__(self, app: ASGIApp, *, authority: Authority | None) -> None:
-        self.app, self._authority = app, authority
+    def __init__(self, app: ASGIApp, *, authority: Authority | None, max_sockets: int) -> None:
+        self.app, self._authority, self._max_sockets = app, authority, max_sockets
+        self._num_sockets: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer the refusal."""
@@ -68,9 +71,12 @@ class TokenCheck:
         except PacelineError as error:
             await self._refuse(error, scope, receive, send)
             return
+        is_socket = scope["type"] == "websocket" and caller.token_id != ""
+        self._num_sockets[caller.token_id] += is_socket
         try:
             await self.app(scope, receive, send)
         finally:
+            self._num_sockets[caller.token_id] -= is_socket
             for meter in meters:
                 meter.end(used_tokens(state))
 
@@ -103,7 +109,14 @@ class TokenCheck:
         return caller
 
     def begin(self, caller: Caller, scope: Scope, meters: list[Meter]) -> None:
-        if scope["type"] == "http" and rules.is_metered(scope["method"], scope["path"]):
+        """Count a request, if it is one that counts; `meters` are told when it is over. Raises QuotaError."""
+        if scope["type"] == "websocket":
+            if caller.token_id and self._num_sockets[caller.token_id] >= self._max_sockets:
+                raise QuotaError(
+                    f"This token may hold {self._max_sockets} WebSockets open; close some.",
+                    retry_after_ms=SOCKET_RETRY_MS,
+                )
+        elif rules.is_metered(scope["method"], scope["path"]):
             caller.meter.begin()
             meters.append(caller.meter)
 
