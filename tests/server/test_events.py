@@ -212,26 +212,36 @@ def type_away(client: TestClient, *texts: str) -> list[str]:
     return ids
 
 
-def test_what_the_brain_infers_is_kept_with_its_origin(tmp_path: Path) -> None:
-    service = Service(FakeGenerator(["sorted", "\n"]), QUIET)
+@pytest.mark.parametrize("is_client_first", [True, False])
+def test_what_the_brain_infers_is_kept_beside_what_the_client_says(
+    tmp_path: Path, is_client_first: bool
+) -> None:
+    service = service_of()
     with EventLog(tmp_path) as log:
         with client_with(service, log) as client:
-            first, *_ = type_away(client, "x = ", "x = sorte")
+            first = type_away(client, "x = ")[0]
             sent = {
                 "event_id": "1",
                 "request_id": first,
                 "kind": "partially_accepted",
                 "num_chars": 5,
             }
+            if is_client_first:
+                client.post("/v1/events", json={"events": [sent]})
+            type_away(client, "x = sorte", "x = sorted")
             client.post("/v1/events", json={"events": [sent]})
-        # the app has ended and waited for what was in the queue
+        # the app has ended, and waited for what was in the queue
         assert asyncio.run(log.append([event_of(outcome(first))], origin="inferred")) == ()
-    kept = [(each.origin, each.event.kind, each.event.num_chars) for each in read_events(tmp_path)]
+    kept = [
+        (each.origin, each.event.kind, each.event.num_chars)
+        for each in read_events(tmp_path)
+        if each.event.request_id == first
+    ]
     assert sorted(kept) == [
         ("client", "partially_accepted", 5),
         ("inferred", "partially_accepted", 5),
     ]
-    assert {each.event.request_id for each in read_events(tmp_path)} == {first}
+    assert told(service, first) == [("partially_accepted", 5)] * (1 if is_client_first else 2)
 
 
 def outcome(request_id: str, owner: str = "") -> InferredOutcome:

@@ -238,7 +238,8 @@ class Service:
         for request_id, kind in inferred:
             is_part = kind == "partially_accepted"
             num_chars = state.num_typed_since_shown if is_part else 0
-            self.traces.add_event(request_id, kind, num_chars)
+            if not self.traces.has_event(request_id, kind):  # the client said so itself
+                self.traces.add_event(request_id, kind, num_chars)
             if self.on_inferred is not None:
                 with contained(ask.trace, "inferred"):
                     self.on_inferred(InferredOutcome(request_id, kind, num_chars, owner))

@@ -88,6 +88,8 @@ class Ghost(msgspec.Struct):
     is_accepted: bool = False
     is_settled: bool = False
     """Has its outcome been counted?"""
+    is_inferred: bool = False
+    """Has the text told its outcome? It does so also where the client said it first."""
 
 
 class Last(NamedTuple):
@@ -213,9 +215,10 @@ class DocumentState:
     def _count(
         self, ghost: Ghost, *, is_accepted: bool, inferred: OutcomeKind | None = None
     ) -> None:
+        if inferred is not None and not ghost.is_inferred:
+            self.inferred.append((ghost.request_id, inferred))
+            ghost.is_inferred = True
         if not ghost.is_settled:
-            if inferred is not None:
-                self.inferred.append((ghost.request_id, inferred))
             self.history.record(is_multi_line=ghost.is_multi_line, is_accepted=is_accepted)
         ghost.is_settled = True
         ghost.is_accepted = ghost.is_accepted or is_accepted

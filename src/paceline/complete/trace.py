@@ -200,6 +200,11 @@ class TraceStore:
             trace for trace, _ in zip(reversed(self._traces.values()), range(count), strict=False)
         ]
 
+    def has_event(self, request_id: str, kind: str) -> bool:
+        """Is that known to have become of it?"""
+        trace = self._traces.get(request_id)
+        return trace is not None and any(event.kind == kind for event in trace.events)
+
     def add_event(self, request_id: str, kind: str, num_chars: int = 0) -> bool:
         """Note what became of a completion; False if the request is not known (any more)."""
         trace = self._traces.get(request_id)
