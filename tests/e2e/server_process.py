@@ -30,8 +30,11 @@ def find_free_port() -> int:
 
 
 @contextmanager
-def running_server(*args: str) -> Iterator[str]:
+def running_server(*args: str, subcommand: str = "serve") -> Iterator[str]:
     """Run `paceline serve --port FREE *args` and yield its address, without a slash at the end.
+
+    Args:
+        subcommand: another one that serves until it is told to stop, such as `upstream`.
 
     Its state folder is its own, unless the environment names one.
 
@@ -39,7 +42,7 @@ def running_server(*args: str) -> Iterator[str]:
     """
     port = find_free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "paceline.cli.main", "serve", "--port", str(port), *args]
+    command = [sys.executable, "-m", "paceline.cli.main", subcommand, "--port", str(port), *args]
     # A file, not a pipe: nobody reads while the test runs, and a full pipe would stop the server.
     with (
         tempfile.TemporaryDirectory() as home,

@@ -401,6 +401,22 @@ def test_chunks_add_up(tokens: list[str], stop: str, group: int, max_tokens: int
         assert all(0 <= count <= len(chunk.text) for count in after)
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [("ba", "ba"), ("bca", "bc"), ("bcd", "bc"), ("b", "b"), ("abc", "bc")],
+)
+def test_the_token_itself_is_an_alternative_only_if_it_is_probable(
+    names: str, expected: str
+) -> None:
+    """Two are wanted. Of three, the token `a` is the one that is there besides."""
+    params = GenerateParams(num_top_logprobs=2)
+    assembler = StreamAssembler(params, (), estimated_prompt_tokens=5)
+    top = tuple((name, -float(k)) for k, name in enumerate(names))
+    chunk = assembler.add(Piece(text="a", tokens=(TokenDetail("a", -1.0, top),)))
+    assert chunk is not None
+    assert "".join(name for name, _ in chunk.tokens[0].alternatives) == expected
+
+
 def test_retry_after_in_all_forms() -> None:
     now = datetime(2026, 11, 25, 4, 0, tzinfo=UTC)
     assert retry_after_s("Wed, 25 Nov 2026 04:00:30 GMT", now) == 30

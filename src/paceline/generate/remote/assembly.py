@@ -96,9 +96,7 @@ class StreamAssembler:
             self._ends.append((start + at, token.logprob))
         if self._params.num_top_logprobs is not None:
             limit = self._params.num_top_logprobs
-            self._details += (
-                replace(token, alternatives=token.alternatives[:limit]) for token in piece.tokens
-            )
+            self._details += (_limited(token, limit) for token in piece.tokens)
         self._num_raw_chars += len(piece.text)
 
     def _take(self, shown: str, reason: FinishReason | None) -> TextChunk:
@@ -137,3 +135,13 @@ class StreamAssembler:
         if not is_first:
             return 0
         return self.prompt_tokens or int(self._estimated_prompt_tokens * CAUTION)
+
+
+def _limited(token: TokenDetail, limit: int) -> TokenDetail:
+    """With `limit` alternatives. OpenAI's list has the token itself besides, if it is none of the most probable."""
+    found = token.alternatives
+    if len(found) > limit:
+        found = tuple(one for one in found if one[0] != token.text)
+    if len(found) < limit:
+        found = token.alternatives
+    return replace(token, alternatives=found[:limit])
