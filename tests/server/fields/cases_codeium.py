@@ -70,10 +70,13 @@ ALL_BUT_COMPLETE = {
 CASES: dict[str, FieldCase] = {
     f"{COMPLETE} metadata.api_key": FieldCase(base=BODY, changed=meta(api_key=UNKNOWN_TOKEN)),
     f"{COMPLETE} metadata.session_id": FieldCase(
-        base=meta(request_id=8, session_id="two"), changed=meta(request_id=8), first=EARLIER
+        base=meta(request_id=8, session_id="two"),
+        changed=meta(request_id=8),
+        first=EARLIER,
+        is_app_own=True,
     ),
     f"{COMPLETE} metadata.request_id": FieldCase(
-        base=meta(request_id=10), changed=meta(request_id="8"), first=EARLIER
+        base=meta(request_id=10), changed=meta(request_id="8"), first=EARLIER, is_app_own=True
     ),
     f"{COMPLETE} document.text": FieldCase(base=BODY, changed=document(text=TEXT + "\n")),
     f"{COMPLETE} document.editor_language": FieldCase(
@@ -132,11 +135,13 @@ CASES: dict[str, FieldCase] = {
         base={"request_id": 5, "metadata": {"session_id": "two"}},
         changed={"request_id": 5, "metadata": {"session_id": "one"}},
         ask=cancel_then_complete,
+        is_app_own=True,
     ),
     f"{SERVICE}/CancelRequest request_id": FieldCase(
         base={"request_id": 4, "metadata": METADATA},
         changed={"request_id": "5", "metadata": METADATA},
         ask=cancel_then_complete,
+        is_app_own=True,
     ),
     f"{SERVICE}/AcceptCompletion completion_id": FieldCase(
         base={"completion_id": "cmpl-1"}, changed={"completion_id": "cmpl-1.1"}

@@ -20,7 +20,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from functools import cache
+from typing import Any, Protocol, cast
 
 import msgspec
 from fastapi.testclient import TestClient
@@ -33,6 +34,7 @@ from paceline.complete.service import Service
 from paceline.generate.types import TextGenerator
 from paceline.server.app import create_app
 from paceline.server.config import ServerConfig
+from paceline.server.events import EventStore
 from tests.fakes import Call, FakeClock, FakeGenerator
 from tests.server.http import QUIET
 
@@ -76,6 +78,8 @@ class FieldCase(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ("fake", "other")
     config: CompleteConfig = QUIET
     server: ServerConfig = ServerConfig()
+    is_app_own: bool = False
+    """Give each run an app of its own, where routes themselves remember earlier requests."""
     ask: Ask = ask_http
     """How to send; a WebSocket has its own way."""
 
@@ -109,8 +113,43 @@ class RecordingStore:
         return events
 
 
+class _StandIn:
+    """Whatever `now` is."""
+
+    def __init__(self, now: Any) -> None:
+        self.now = now
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.now, name)
+
+
+class _Stage:
+    """One app for all runs, as making one takes longer than a run: what it stands on is changed instead."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        generator = FakeGenerator()
+        self.generator, self.store = _StandIn(generator), _StandIn(RecordingStore())
+        self.service = _StandIn(Service(generator))
+        app = create_app(
+            cast("TextGenerator", self.generator),
+            cast("Service", self.service),
+            config=config,
+            store=cast("EventStore", self.store),
+        )
+        self.openapi = app.openapi()
+        self.client = TestClient(
+            app,
+            base_url="http://127.0.0.1:8012",
+            raise_server_exceptions=False,
+            client=("127.0.0.1", 50_000),
+        )
+
+
+stage_for = cache(_Stage)
+
+
 def run_case(case: FieldCase, request: str, body: Any, path: str | None) -> Outcome:
-    """Send `body` to a new server; `request` is such as `POST /infill`."""
+    """Send `body` to a server that knows nothing yet; `request` is such as `POST /infill`."""
     method, _, own_path = request.partition(" ")
     generator = (case.generator or (lambda: FakeGenerator(case.pieces, models=case.models)))()
     clock, waits_s, store = FakeClock(), list[float](), RecordingStore()
@@ -120,16 +159,11 @@ def run_case(case: FieldCase, request: str, body: Any, path: str | None) -> Outc
         clock.advance(ms=seconds * 1000)
 
     config = replace(case.config, exempt_share=0)  # nothing depends on an id that was drawn
-    service = Service(generator, config, now_ms=clock.now_ms, sleep=sleep)
-    app = create_app(generator, service, config=case.server, store=store)
-    client = TestClient(
-        app,
-        base_url="http://127.0.0.1:8012",
-        raise_server_exceptions=False,
-        client=("127.0.0.1", 50_000),
-    )
+    stage = (_Stage if case.is_app_own else stage_for)(case.server)
+    stage.generator.now, stage.store.now = generator, store
+    stage.service.now = Service(generator, config, now_ms=clock.now_ms, sleep=sleep)
     target = path or case.path or own_path.split(" ")[0]
-    replies = [case.ask(client, method, target, each) for each in (*case.first, body)]
+    replies = [case.ask(stage.client, method, target, each) for each in (*case.first, body)]
     calls = [_as_json(call) for call in generator.calls]
     return Outcome(replies=_scrubbed(replies), calls=calls, events=store.events, waits_s=waits_s)
 

@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 
-from paceline.complete.service import Service
 from paceline.server import dialects
-from paceline.server.app import create_app
+from paceline.server.config import ServerConfig
 from paceline.server.dialects.notes import DialectNotes, FieldStatus
-from tests.fakes import FakeGenerator
 from tests.server.fields.harness import (
     FieldCase,
     fields_of,
     outcomes_of,
     schema_of_model,
     schema_of_route,
+    stage_for,
 )
 
 HERE = Path(__file__).parent
@@ -80,7 +79,7 @@ def test_fields_that_do_something_have_a_case(request_name: str) -> None:
 
 @pytest.mark.parametrize("request_name", NOTES)
 def test_fields_that_are_read_are_noted_and_the_reverse(request_name: str) -> None:
-    openapi = create_app(FakeGenerator(), Service(FakeGenerator())).openapi()
+    openapi = stage_for(ServerConfig()).openapi
     model = MODELS.get(request_name)
     schema = schema_of_route(openapi, request_name) if model is None else schema_of_model(model)
     leaves, containers = fields_of(schema or {})
