@@ -105,8 +105,15 @@ def test_half_a_surrogate_pair_is_no_id() -> None:
         batch_of(body)
     with pytest.raises(FieldError, match=r"events\.0\.event_id"):
         check_events([event(event_id="\ud800")])
-    with pytest.raises(InputError):
+    with pytest.raises(FieldError, match=r"events\.0\.event_id"):
         decode_batch(json.dumps(body))
+
+
+def test_a_whole_number_may_have_a_point() -> None:
+    body = '{"events":[{"event_id":"e","request_id":"r","kind":"shown","num_chars":3.0,"at_s":5}]}'
+    assert decode_batch(body).events == [event(num_chars=3, at_s=5.0)]
+    with pytest.raises(FieldError, match=r"events\.0\.num_chars"):
+        decode_batch(body.replace("3.0", "3.5"))
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])

@@ -6,15 +6,13 @@ is its JSON Schema.
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, TypeGuard
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from paceline.artifacts.events import MAX_BATCH_EVENTS, batch_of, json_schema
-from paceline.core.errors import InputError
+from paceline.artifacts.events import MAX_BATCH_EVENTS, batch_of, json_schema, read_json
 from paceline.server.caller import caller_of
 from paceline.server.context import ServerContext
 from paceline.server.dialects.notes import DialectNotes, FieldNote
@@ -71,6 +69,7 @@ def create_events_router(server: ServerContext) -> APIRouter:
     @router.post(
         "/v1/events",
         response_model=EventsReply,
+        responses={200: {"content": {"text/plain": {"schema": {"const": ""}}}}},
         openapi_extra=_body_schema(),
         description=f"Say what became of completions, up to {MAX_BATCH_EVENTS} events at a time. They survive a "
         "crash when the reply comes; send a batch again if none does. Tabby's plugins post one event of theirs, "
@@ -83,7 +82,7 @@ def create_events_router(server: ServerContext) -> APIRouter:
             Query(max_length=MAX_NAME_CHARS, description="Tabby's: `line`, if not all of it."),
         ] = None,
     ) -> Response | EventsReply:
-        body = _read_json(await request.body())
+        body = read_json(await request.body())
         caller = caller_of(request)
         if _is_tabby(body):
             return await record_tabby_event(server, caller, body, select_kind)
@@ -96,10 +95,3 @@ def create_events_router(server: ServerContext) -> APIRouter:
 
 def _is_tabby(body: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(body, dict) and "type" in body and "events" not in body
-
-
-def _read_json(raw: bytes) -> Any:
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        raise InputError("The body is not valid JSON in UTF-8; correct it.") from None

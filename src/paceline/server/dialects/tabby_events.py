@@ -60,7 +60,7 @@ async def record_tabby_event(
         raise RequestValidationError(problems) from error
     is_line = (select_kind or event.select_kind) == "line"
     await server.events.record([to_event(event, server.service, is_line=is_line)], caller)
-    return Response()
+    return Response(media_type="text/plain")
 
 
 def to_event(event: TabbyEvent, service: Service, *, is_line: bool) -> Event:

@@ -6,11 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from paceline.artifacts.events import MAX_ID_CHARS
 from paceline.server.fields import CodeText, NameText
 
 MAX_SNIPPETS = 128
 """Of each kind; the plugins send 5 of each at most."""
 MAX_SEED = 2**64 - 1
+ID_TEXT = r"^[!-~]+$"
+"""As `artifacts.events.ID_PATTERN` has it; pydantic's `$` is the end and nothing else."""
 
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 
@@ -216,7 +219,7 @@ class TabbyEvent(_Read):
     """What became of a completion."""
 
     type: Literal["view", "select", "dismiss"]
-    completion_id: Annotated[CodeText, Field(min_length=1, max_length=128)] = Field(
+    completion_id: Annotated[str, Field(pattern=ID_TEXT, max_length=MAX_ID_CHARS)] = Field(
         description="The reply's `id`."
     )
     choice_index: Annotated[int, Field(ge=0, le=127)] = 0
