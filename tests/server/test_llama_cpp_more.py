@@ -22,7 +22,9 @@ MODELS = FakeGenerator(models=("m", "m:one", "m:two", "other")).models
 
 
 def asked(**fields: Any) -> Any:
-    return to_request(InfillRequest(input_prefix="x = ", **fields), ANONYMOUS, MODELS)
+    return to_request(
+        InfillRequest.model_validate({"input_prefix": "x = "} | fields), ANONYMOUS, MODELS
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_sampling_is_read_as_far_as_samplers_name_it() -> None:
 
 def test_two_users_share_no_session() -> None:
     ann = Caller(user_id="ann")
-    mine = to_request(InfillRequest(prompt="x", session_id="s"), ann, MODELS)
+    mine = to_request(InfillRequest.model_validate({"prompt": "x", "session_id": "s"}), ann, MODELS)
     assert mine.session is not None
     assert mine.session.session_id == mine.user_id == "ann\0s"
 
@@ -213,6 +215,14 @@ def test_raw_completion_is_not_post_processed() -> None:
     assert sampling == (0.8, 40, 0.95, 0.05)
 
 
+def test_raw_completion_fits_the_window_whatever_the_client_asks() -> None:
+    generator = FakeGenerator()
+    body = {"prompt": "x" * 400_000, "n_predict": 4096}
+    assert client_of(generator).post("/completion", json=body).status_code == 200
+    (call,) = generator.calls
+    assert (call.parts.is_truncatable, call.params.max_tokens) == (True, 512)
+
+
 def test_raw_completion_streams_as_continue_reads_it() -> None:
     body = {"prompt": "a", "stream": True, "n_predict": 2, "frequency_penalty": 0.5}
     *pieces, last = events_of(client_of(FakeGenerator()).post("/completion", json=body))
@@ -245,7 +255,7 @@ def test_raw_completion_ends_by_indent_and_stops_the_model(is_streamed: bool) ->
     [
         {"prompt": ["a", "b"]}, {}, {"prompt": None}, {"prompt": "a", "temperature": 9},
         {"prompt": "a", "n_predict": "x"}, {"prompt": "a", "lora": [{"scale": 1}]},
-        {"prompt": "a", "samplers": 5}, {"prompt": "x" * 400_000},
+        {"prompt": "a", "samplers": 5}, {"prompt": [1] * 2000},
     ],
 )  # fmt: skip
 def test_wrong_raw_requests_are_refused(body: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ def to_request(
     )
 
 
-def to_params(body: RawRequest, caller: Caller) -> GenerateParams:
+def to_params(body: RawRequest, caller: Caller, context_tokens: int) -> GenerateParams:
     """Translate `/completion`. Warming runs where nothing else waits, and supersedes nothing."""
     is_warming = body.n_predict == 0
     top_k, top_p, min_p = _sampling(body)
@@ -67,7 +67,7 @@ def to_params(body: RawRequest, caller: Caller) -> GenerateParams:
     limit_ms = min(body.t_max_predict_ms or 0.0, MAX_LATENCY_MS) if is_timed else None
     session = caller.session(to_session(body.session_id, body.document_id))
     return GenerateParams(
-        max_tokens=1 if is_warming else n_predict,
+        max_tokens=1 if is_warming else min(n_predict, context_tokens // 2),
         temperature=body.temperature or 0.0,
         stop=_stop(body),
         seed=_seed(body),

@@ -1,7 +1,8 @@
 """llama.cpp's `/completion`: raw model output, below the completion brain, as Continue asks for it.
 
 Nothing is post-processed. The sampling has llama.cpp's defaults (temperature 0.8, top_k 40, top_p 0.95, min_p
-0.05), not those of `/infill`. A prompt that does not fit is refused; llama.cpp does the same.
+0.05), not those of `/infill`. Clients set their limits for other windows than this model's: a prompt that does not fit
+is cut at its far end, and at most half of the window is written.
 A prompt that holds some model family's sentinels as text, as Continue's do, is read as what it means.
 """
 
@@ -112,7 +113,8 @@ def _now_ms() -> float:
 def _open(body: RawRequest, request: Request, generator: TextGenerator, info: ModelInfo) -> Chunks:
     """The stream of chunks; closing it cancels the work."""
     (prompt,) = body.prompt
-    parts, params = parts_of(prompt), to_params(body, caller_of(request))
+    parts = parts_of(prompt, is_truncatable=True)
+    params = to_params(body, caller_of(request), info.context_tokens)
     check_parts(parts, params, info)
     stream: AsyncIterator[TextChunk] = generator.stream(parts, params, model_id=info.model_id)
     if params.stop_when is not None:

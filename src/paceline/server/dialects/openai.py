@@ -2,8 +2,9 @@
 
 Defaults are OpenAI's: 16 tokens at temperature 1. With `suffix` (even an empty one) the model fills
 in the middle; without it, it continues the text. What is not supported is refused by name, never
-ignored; fields that neither OpenAI nor CompletionRequest has are ignored. A prompt is never cut to fit.
-A prompt without `suffix` that holds some model family's sentinels as text is read as what it means.
+ignored; fields that neither OpenAI nor CompletionRequest has are ignored. A prompt is never cut to fit, but
+one: a prompt without `suffix` that holds some model family's sentinels as text is read as what it means, and its
+far ends may be cut, because such a client (Zed, llama.vscode) cannot know this model's window.
 
 The choices of a request, of all its prompts, are streams of the generator, started together: they share its
 batches and the cached prompt. Every reply that is not streamed has `usage`, which Zed demands.

@@ -73,10 +73,11 @@ def parts_of(
     prompt: OnePrompt, suffix: str | None = None, *, is_truncatable: bool = False
 ) -> PromptParts:
     """What the generator is asked to continue. A text without a suffix that the client has rendered as a
-    fill-in-the-middle prompt is understood as one (openai_sentinels.py)."""
+    fill-in-the-middle prompt is understood as one (openai_sentinels.py), and may be cut at its far ends: that
+    client knows nothing of this model's window."""
     middle = read_middle(prompt) if isinstance(prompt, str) and suffix is None else None
     if middle is not None:
-        return PromptParts(**middle._asdict(), is_truncatable=is_truncatable)
+        return PromptParts(**middle._asdict())
     if isinstance(prompt, str):
         return PromptParts(prefix=prompt, suffix=suffix, is_truncatable=is_truncatable)
     return PromptParts(prefix="", is_truncatable=False, prompt_ids=prompt)
