@@ -9,7 +9,7 @@ Which server it asks, the first of:
 3. http://127.0.0.1:8012.
 
 All other options are ignored. It ends when its parent ends, when no call came for SILENCE_S (plugins send a
-heartbeat every few seconds, but not while their editor is suspended), or when it is told to.
+heartbeat every few seconds, but not while their editor is suspended) or none at all, or when it is told to.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ CODEIUM_HOSTS = ("codeium.com", "windsurf.com", "exafunction.com")
 PORT_WITHOUT_FOLDER = 42100
 """Where codeium.vim calls when it names no folder (its remote chat)."""
 SILENCE_S = 1_800.0
-LOOK_EVERY_S = 2.0
+FIRST_CALL_S = 120.0
+"""Who has not called by then never will."""
+LOOK_EVERY_S = 1.0
 ANY_OPTIONS = {"ignore_unknown_options": True, "allow_extra_args": True}
 """Plugins send more than ten others."""
 
@@ -141,11 +143,12 @@ def run_shim(api_server_url: str, manager_dir: str, port: int) -> None:
         ConfigError: no server can be asked there, or the folder cannot be used.
         PortInUseError: somebody listens on the port.
     """
+    parent_id = os.getppid()  # before anybody can know that we are here, and leave
     server_url = server_to_ask(api_server_url, os.environ.get("PACELINE_SERVER"))
     _end_cleanly_on_signals()
     chosen = port or (0 if manager_dir else PORT_WITHOUT_FOLDER)
     with _listen(chosen) as listener, announced(manager_dir, listener.getsockname()[1]):
-        asyncio.run(_serve(server_url, listener))
+        asyncio.run(_serve(server_url, listener, parent_id))
 
 
 def _listen(port: int) -> socket.socket:
@@ -160,7 +163,7 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-async def _serve(server_url: str, listener: socket.socket) -> None:
+async def _serve(server_url: str, listener: socket.socket, parent_id: int) -> None:
     import uvicorn
 
     from paceline.cli.codeium_shim_app import ShimApp
@@ -176,7 +179,7 @@ async def _serve(server_url: str, listener: socket.socket) -> None:
             timeout_graceful_shutdown=1,
         )
     )
-    watch = asyncio.create_task(_end_when_alone(app, server, os.getppid()))
+    watch = asyncio.create_task(_end_when_alone(app, server, parent_id))
     try:
         await server.serve(sockets=[listener])
     finally:
@@ -185,9 +188,13 @@ async def _serve(server_url: str, listener: socket.socket) -> None:
 
 
 async def _end_when_alone(app: ShimApp, server: uvicorn.Server, parent_id: int) -> None:
-    while os.getppid() == parent_id and app.silent_s() < SILENCE_S:  # noqa: ASYNC110  no event tells it
+    while os.getppid() == parent_id and not _is_silent(app):  # noqa: ASYNC110  no event tells it
         await asyncio.sleep(LOOK_EVERY_S)
     server.should_exit = True
+
+
+def _is_silent(app: ShimApp) -> bool:
+    return app.silent_s() > (SILENCE_S if app.num_calls else FIRST_CALL_S)
 
 
 def _end_cleanly_on_signals() -> None:
