@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from paceline.server import dialects
 from paceline.server.config import ServerConfig
-from paceline.server.dialects.notes import DialectNotes, FieldStatus
+from paceline.server.dialects.notes import FieldStatus
 from tests.server.fields.harness import (
     FieldCase,
     fields_of,
@@ -20,19 +18,9 @@ from tests.server.fields.harness import (
     schema_of_route,
     stage_for,
 )
+from tools.protocol_table import read_notes
 
 HERE = Path(__file__).parent
-
-
-def read_notes() -> dict[str, DialectNotes]:
-    """Notes of every dialect, by request."""
-    found: dict[str, DialectNotes] = {}
-    for info in pkgutil.iter_modules(dialects.__path__, f"{dialects.__name__}."):
-        module = importlib.import_module(info.name)
-        for notes in getattr(module, "NOTES", ()):
-            if getattr(module, "__name__", "") == info.name:
-                assert found.setdefault(notes.request, notes) is notes, notes.request
-    return found
 
 
 def read_cases() -> tuple[dict[str, FieldCase], dict[str, Any]]:
