@@ -38,8 +38,9 @@ class Terminal:
             part for name, value in (env or {}).items() for part in ("-e", f"{name}={value}")
         ]
         size = ["-x", str(columns), "-y", str(rows)]
-        start = ["-f", "/dev/null", "new-session", "-d", *size, "-c", str(folder), *set_env]
-        self._tmux(*start, "--", *command)
+        start = ["new-session", "-d", *size, "-c", str(folder), *set_env]
+        keep = ["set-option", "-g", "remain-on-exit", "on"]  # so that its last words can be read
+        self._tmux("-f", "/dev/null", "start-server", ";", *keep, ";", *start, "--", *command)
 
     def __enter__(self) -> Terminal:
         return self
@@ -53,8 +54,7 @@ class Terminal:
         """End the program and its tmux."""
         if error is not None:
             error.add_note(f"The screen was:\n{self.screen()}")
-        end = ["tmux", "-S", self._socket, "kill-server"]  # fails if the program ended by itself
-        subprocess.run(end, check=False, env=_env(), stderr=subprocess.DEVNULL)
+        self._tmux("kill-server")
         self._own.cleanup()
 
     def type(self, text: str) -> None:
@@ -66,7 +66,7 @@ class Terminal:
         self._tmux("send-keys", *keys)
 
     def screen(self) -> str:
-        """What is seen, one line per row, without trailing spaces; empty once the program ended."""
+        """What is seen, one line per row, without trailing spaces; its last one, once the program ended."""
         lines = self._ask("capture-pane", "-p").split("\n")
         return "\n".join(line.rstrip() for line in lines).rstrip("\n")
 

@@ -84,6 +84,14 @@ def version_of(editor: str) -> str:
     return lines[0].split(" (")[0] + (f" ({patches})" if patches else "")
 
 
+def write_shim(home: Path) -> Path:
+    """A program that starts `paceline codeium-shim` of this environment, as the installed one does."""
+    path = home / "paceline-codeium-shim"
+    path.write_text(f'#!/bin/sh\nexec {sys.executable} -m paceline.cli.codeium_shim "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
 def run_trial(plugin: Plugin, arguments: Arguments) -> None:
     """Do it all; raises if the ghost text does not come or the buffer is not what was seen."""
     client = f"{plugin.name} in {version_of(arguments.editor)}"
@@ -124,7 +132,7 @@ def _type_and_accept(
         path = home / FILE_NAME
         path.write_text(BEFORE, encoding="utf-8")
         env = {"HOME": own, "XDG_DATA_HOME": own, "XDG_CONFIG_HOME": own} | plugin.env(url, home)
-        path_or_name = str(Path(editor).resolve()) if "/" in editor else editor
+        path_or_name = str(Path(editor).absolute()) if "/" in editor else editor
         command = [path_or_name, "-u", str(start), "-i", "NONE", "+normal G", FILE_NAME]
         with Terminal(command, folder=home, env=env) as terminal:
             _drive(plugin, terminal, path)

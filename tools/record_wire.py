@@ -36,8 +36,11 @@ HEADERS_OF_INTEREST = (
     "connect-protocol-version",
     "content-type",
     "user-agent",
+    "x-paceline-session",
 )
-SECRET_NAMES = frozenset({"api_key", "apikey", "authorization", "firebase_id_token", "token"})
+SECRET_NAMES = frozenset(
+    {"api_key", "apikey", "authorization", "firebase_id_token", "token", "x-paceline-session"}
+)
 MACHINE_NAMES = {"processid": 1, "parentprocessid": 1}
 """Fields whose value is taken out whatever it is."""
 HOP_BY_HOP = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
