@@ -43,6 +43,8 @@ class PacelineProtocol(LanguageServerProtocol):
     exit_code: int | None = None
     """Set when the client said `exit`: 0 if it said `shutdown` before."""
     is_initialized = False
+    is_shut_down = False
+    """Did the client say `shutdown`? The answer to that may still be on its way."""
 
     def receive(self, message: object) -> None:
         """Handle a message: what JSON decoding returned. Never raises."""
@@ -53,7 +55,9 @@ class PacelineProtocol(LanguageServerProtocol):
         try:
             refusal = self._reason_against(fields)
             if refusal is None:
-                self.handle_message(self._structured(fields))
+                structured = self._structured(fields)
+                self.is_shut_down |= fields.get("method") == types.SHUTDOWN
+                self.handle_message(structured)
                 return
         except JsonRpcException:
             refusal = self._misfit(fields)
@@ -76,12 +80,7 @@ class PacelineProtocol(LanguageServerProtocol):
 
     def leave(self, *args: object) -> None:
         """The client says `exit`: whoever reads from it sees `exit_code`."""
-        self.exit_code = 0 if self._shutdown else 1
-
-    @property
-    def is_shut_down(self) -> bool:
-        """Did the client say `shutdown`?"""
-        return self._shutdown
+        self.exit_code = 0 if self.is_shut_down else 1
 
     def _structured(self, fields: dict[str, Any]) -> Any:
         method = fields.get("method")
@@ -101,7 +100,7 @@ class PacelineProtocol(LanguageServerProtocol):
             return JsonRpcInvalidRequest("An id is a number or a string.")
         if method == types.EXIT:
             return None
-        if self._shutdown:
+        if self.is_shut_down:
             return JsonRpcInvalidRequest("The server was told to shut down.")
         if self.is_initialized == (method == types.INITIALIZE):
             if method == types.INITIALIZE:
