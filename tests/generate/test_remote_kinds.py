@@ -103,9 +103,7 @@ def _pieces(kind: str, parts: Sequence[bytes]) -> list[Any]:
 
 def call(kind: str, params: GenerateParams, **more: Any) -> tuple[str, dict[str, Any]]:
     rendered = more.pop("rendered", Rendered(prompt="a", suffix="b"))
-    made = dialect_of(kind).call(
-        Ask(model="m", rendered=rendered, params=params, stops=params.stop, **more)
-    )
+    made = dialect_of(kind).call(Ask(model="m", rendered=rendered, params=params, **more))
     return made.path, made.body
 
 
@@ -129,10 +127,16 @@ def test_what_vllm_is_asked() -> None:
     assert greedy["suffix"] == "b"
 
 
+@pytest.mark.parametrize("kind", ["openai", "vllm", "sglang"])
+def test_no_more_stop_strings_than_servers_take(kind: str) -> None:
+    body = call(kind, GenerateParams(stop=("a", "b", "c", "d", "e")))[1]
+    assert body["stop"] == ["a", "b", "c", "d"], (
+        "OpenAI and vLLM take four; the rest is looked for here"
+    )
+
+
 def test_what_an_openai_style_server_is_asked() -> None:
-    many = GenerateParams(stop=("a", "b", "c", "d", "e"))
-    body = call("openai", many)[1]
-    assert body["stop"] == ["a", "b", "c", "d"], "OpenAI takes four; the rest is looked for here"
+    body = call("openai", GenerateParams())[1]
     assert body["suffix"] == "b"
     assert body.keys().isdisjoint({"skip_special_tokens", "add_special_tokens"})
 

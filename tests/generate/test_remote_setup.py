@@ -162,8 +162,25 @@ def test_llama_cpp() -> None:
     assert [form for _, form, _ in renderers.made] == ["infill"]
     assert upstream.posted[-1].path == "/infill"
     assert generator.device_line.startswith("llama.cpp b6800-0123abc at ")
-    _, renderers, upstream = opened(LLAMA_CPP, fim="template")
-    assert upstream.posted[-1].path == "/completion"
+    chosen: tuple[dict[str, Any], ...] = ({"fim": "template"}, {"template": "qwen"})
+    for settings in chosen:
+        _, renderers, upstream = opened(LLAMA_CPP, **settings)
+        assert upstream.posted[-1].path == "/completion"
+    _, renderers, upstream = opened(LLAMA_CPP, template="none")
+    assert [form for _, form, _ in renderers.made] == ["plain"]
+
+
+def test_llama_cpp_s_infill_is_not_asked_for_an_order_that_it_lacks() -> None:
+    """Ours is trained suffix first; the folder that a file is in says nothing."""
+    entry = {"meta": {"n_ctx": 512}}
+    for path, form in (("/qwen/paceline-6m.gguf", "template"), ("/paceline/qwen.gguf", "infill")):
+        routes = LLAMA_CPP | {"/v1/models": listed("llamacpp", entry | {"id": path})}
+        _, renderers, _ = opened(routes)
+        assert renderers.made[0][1] == form
+    generator, _, _ = opened(
+        LLAMA_CPP | {"/v1/models": listed("x", entry | {"id": "qwen"})}, kind="openai", ask=False
+    )
+    assert generator.models[0].context_tokens == 512
 
 
 def test_ollama_takes_our_template_for_a_family_that_it_knows() -> None:

@@ -215,6 +215,8 @@ def test_the_estimate_holds_still_while_counts_wobble() -> None:
         ("codestral-latest", "codestral"),
         ("JetBrains/Mellum-4b-base", "mellum"),
         ("paceline-python", "paceline"),
+        ("/home/deepseek/models/gpt-4/", None),
+        ("C:\\models\\qwen2.5-coder-q8_0.gguf", "qwen"),
         ("gpt-4", None),
         ("Qwen2.5-7B-Instruct", None),
         ("CodeQwen1.5-7B-coder", None),

@@ -140,8 +140,11 @@ class TextRenderer:
         self.estimate = TokenEstimate()
         named = (*self._template.sentinels, *self._template.other_ends) if template else ()
         self._broken = [(name, f"{name[0]} {name[1:]}") for name in sorted(set(named))]
-        self.stops: tuple[str, ...] = tuple(sorted({*named} - {self._template.begin}))
-        """Names of tokens after which a middle is over, should the server write them out."""
+        ends = (self._template.file_sep, *self._template.other_ends) if template else ()
+        self.stops: tuple[str, ...] = tuple(
+            name for name in dict.fromkeys((*ends, *named)) if name and name != self._template.begin
+        )
+        """Names of tokens after which a middle is over, should the server write them out; likeliest first."""
 
     def render(self, parts: PromptParts, max_prompt_tokens: int | None) -> Rendered:
         """The prompt within so many tokens, by estimate; None cuts nothing.
@@ -272,8 +275,8 @@ def _upper_bound_pieces(parts: PromptParts) -> int:
 
 
 def guess_family(model_name: str) -> str | None:
-    """The family of FIM templates that a model's name tells; None if it tells none."""
-    name = model_name.lower()
+    """The family of FIM templates that a model's name tells, without folders before it; None if it tells none."""
+    name = re.split(r"[/\\]", model_name.lower().rstrip("/\\"))[-1]
     return next((family for pattern, family in GUESSES if re.search(pattern, name)), None)
 
 

@@ -5,6 +5,7 @@ What the server was asked to obey is obeyed here once more, since not every serv
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Literal
 
@@ -14,9 +15,12 @@ from paceline.generate.remote.types import Piece
 from paceline.generate.stops import StopCutter
 from paceline.generate.types import FinishReason, GenerateParams, TextChunk, TokenDetail
 
-
 CAUTION = 0.8
 """Of an estimate of the prompt's length that a later count shall correct: estimates are off by less."""
+
+
+MAX_SKIPPED_CHARS = 4
+"""So many characters at most have no token of their own: each is made of several."""
 
 
 class StreamAssembler:
@@ -39,11 +43,14 @@ class StreamAssembler:
         self._cached_tokens = 0
         self._kept = ""
         """Text that came with the end, for the last chunk: some readers leave before they see another."""
-        self._num_raw_chars = 0
+        self._raw = ""
+        """All text, stops included."""
+        self._at = 0
+        """Where the last token that was placed ends in it."""
+        self._unplaced: deque[TokenDetail] = deque()
+        self._placed: list[tuple[int, TokenDetail]] = []
+        """Tokens that are not told yet, with their ends."""
         self._is_prompt_told = False
-        self._ends: list[tuple[int, float]] = []
-        """Where each token that is not reported yet ends in the text, and its log-probability."""
-        self._details: list[TokenDetail] = []
         self._num_unreported = 0
 
     def add(self, piece: Piece) -> TextChunk | None:
@@ -86,41 +93,50 @@ class StreamAssembler:
         self._num_unreported += count
 
     def _place(self, piece: Piece) -> None:
-        """Find where each token ends in the text. A token that is part of a character ends with it."""
-        at, start = 0, self._num_raw_chars
-        for index, token in enumerate(piece.tokens):
-            if piece.text.startswith(token.text, at):
-                at += len(token.text)
-            if index == len(piece.tokens) - 1:
-                at = len(piece.text)
-            self._ends.append((start + at, token.logprob))
-        if self._params.num_top_logprobs is not None:
-            limit = self._params.num_top_logprobs
-            self._details += (_limited(token, limit) for token in piece.tokens)
-        self._num_raw_chars += len(piece.text)
+        """Find where tokens end in the text: by their own texts, since text may come later than its tokens.
+
+        (vLLM holds back as much text as a stop string is long.) A token that is part of a character ends
+        before it.
+        """
+        self._raw += piece.text
+        self._unplaced += piece.tokens
+        while self._unplaced:
+            token = self._unplaced[0]
+            if (
+                token.text.startswith(self._raw[self._at :])
+                and len(token.text) > len(self._raw) - self._at
+            ):
+                return  # its text has not come yet
+            self._unplaced.popleft()
+            skips = range(MAX_SKIPPED_CHARS + 1)
+            starts = (self._at + skip for skip in skips)
+            found = next((at for at in starts if self._raw.startswith(token.text, at)), None)
+            if found is not None:
+                self._at = found + len(token.text)
+            self._placed.append((self._at, token))
 
     def _take(self, shown: str, reason: FinishReason | None) -> TextChunk:
         """Tokens that end within the text so far, or all that are left, with the text they belong to."""
         end = len(self.text)
         is_last = reason is not None
-        told = [(at, logprob) for at, logprob in self._ends if is_last or at <= end]
-        self._ends = self._ends[len(told) :]
-        num_tokens = len(told) if self._ends else self._num_unreported
+        if is_last:
+            self._placed += ((end, token) for token in self._unplaced)
+            self._unplaced.clear()
+        told = [(at, token) for at, token in self._placed if is_last or at <= end]
+        self._placed = self._placed[len(told) :]
+        is_all = not self._placed and not self._unplaced
+        num_tokens = self._num_unreported if is_all else len(told)
         self._num_unreported -= num_tokens
-        details, self._details = (
-            (self._details[: len(told)], self._details[len(told) :])
-            if told
-            else ([], self._details)
-        )
+        limit = self._params.num_top_logprobs
         return TextChunk(
             text=shown,
             num_tokens=num_tokens,
-            logprob=sum(logprob for _, logprob in told),
+            logprob=sum(token.logprob for _, token in told),
             prompt_tokens=self._prompt_tokens_to_tell(is_last=is_last),
             cached_tokens=self._cached_tokens if is_last else 0,
             finish_reason=reason,
-            tokens=tuple(details),
-            marks=tuple((min(max(end - at, 0), len(shown)), logprob) for at, logprob in told),
+            tokens=() if limit is None else tuple(_limited(token, limit) for _, token in told),
+            marks=tuple((min(max(end - at, 0), len(shown)), token.logprob) for at, token in told),
         )
 
     def _prompt_tokens_to_tell(self, *, is_last: bool) -> int:

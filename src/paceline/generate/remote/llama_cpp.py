@@ -98,8 +98,8 @@ class LlamaCppDialect:
         }
         if ask.model:
             body["model"] = ask.model
-        if ask.stops:
-            body["stop"] = list(ask.stops)
+        if params.stop:
+            body["stop"] = list(params.stop)
         if ask.left_ms is not None:
             body["t_max_predict_ms"] = max(int(ask.left_ms), 1)
         if params.seed is not None:

@@ -67,8 +67,8 @@ class OllamaDialect:
         }
         if ask.model in self._context_tokens:
             options["num_ctx"] = self._context_tokens[ask.model]
-        if ask.stops:
-            options["stop"] = list(ask.stops)
+        if params.stop:
+            options["stop"] = list(params.stop)
         if params.seed is not None:
             options["seed"] = params.seed
         if params.temperature > 0:  # its own defaults would narrow the choice: top_k 40, top_p 0.9

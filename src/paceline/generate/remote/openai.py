@@ -19,8 +19,8 @@ from paceline.generate.types import TokenDetail
 
 Flavour = Literal["openai", "vllm", "sglang"]
 
-MAX_PORTABLE_STOPS = 4
-"""OpenAI takes no more; the rest is looked for here."""
+MAX_STOPS = 4
+"""OpenAI and vLLM (0.32) take no more; the rest is looked for here."""
 
 _ALL, _NO_LOGPROBS, _BARE = 0, 1, 2
 
@@ -84,9 +84,8 @@ class OpenAiDialect:
         }
         if rendered.suffix is not None and ask.prompt_ids is None:
             body["suffix"] = rendered.suffix
-        stops = ask.stops if self._flavour != "openai" else ask.stops[:MAX_PORTABLE_STOPS]
-        if stops:
-            body["stop"] = list(stops)
+        if params.stop:
+            body["stop"] = list(params.stop[:MAX_STOPS])
         if params.temperature > 0 and params.top_p < 1:
             body["top_p"] = params.top_p
         if self._level < _BARE:

@@ -43,8 +43,8 @@ _NAMES: dict[Kind, str] = {
     "llama.cpp": "llama.cpp",
     "ollama": "Ollama",
 }
-_CONTEXT_FIELDS = ("max_model_len", "max_context_length", "context_length", "context_window", "context_tokens")  # fmt: skip
-"""Of a model in OpenAI's list, as vLLM and SGLang, LM Studio, others, and Paceline call it."""
+_CONTEXT_FIELDS = ("max_model_len", "max_context_length", "context_length", "context_window", "context_tokens", "n_ctx")  # fmt: skip
+"""Of a model in OpenAI's list, as vLLM and SGLang, LM Studio, others, Paceline, and (in `meta`) llama.cpp call it."""
 
 
 class FoundModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,7 +234,8 @@ def probe(address: Address, *, kind: Kind | None = None, token: str = "") -> Fou
 
 
 def _openai_model(entry: dict[str, Any]) -> FoundModel:
-    context = (_positive(entry.get(name)) for name in _CONTEXT_FIELDS)
+    told = entry | {"n_ctx": _object(entry.get("meta")).get("n_ctx")}
+    context = (_positive(told.get(name)) for name in _CONTEXT_FIELDS)
     return FoundModel(
         name=str(entry.get("id", "")),
         context_tokens=next((value for value in context if value), None),

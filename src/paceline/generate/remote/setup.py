@@ -24,6 +24,7 @@ DEFAULT_CONTEXT_TOKENS = 4096
 """Of a model whose server does not tell; every model for code has that much."""
 MIN_CONTEXT_TOKENS = 64
 NO_TEMPLATE = "none"
+OWN_FAMILY = "paceline"
 
 
 class RendererFactory(Protocol):
@@ -141,8 +142,9 @@ def _form(
         if config.fim == "infill" and found.kind != "llama.cpp":
             raise ConfigError("Only llama.cpp has /infill; use --fim template or --fim suffix.")
         return "infill" if config.fim == "suffix" and found.kind == "llama.cpp" else config.fim
-    if found.kind == "llama.cpp":
-        return "infill"
+    if found.kind == "llama.cpp":  # whose /infill knows one order: prefix, suffix, middle
+        is_ours = OWN_FAMILY in shown_id(model.name).lower()
+        return "template" if config.template is not None or is_ours else "infill"
     if found.is_filling:
         return "suffix"
     if model.can_insert and config.template is None:

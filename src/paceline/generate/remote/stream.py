@@ -204,7 +204,6 @@ class RemoteStream:
             model=self._model.upstream_name,
             rendered=rendered,
             params=params,
-            stops=self._stops,
             prompt_ids=self._parts.prompt_ids,
             session_key="\0".join(parts),
             left_ms=left_ms,

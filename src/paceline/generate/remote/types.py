@@ -66,8 +66,6 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     rendered: Rendered
     params: GenerateParams
-    stops: tuple[str, ...]
-    """Stop strings of the request, then those of the model."""
     prompt_ids: tuple[int, ...] | None = None
     """Instead of the rendered prompt."""
     session_key: str = ""
