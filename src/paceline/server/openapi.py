@@ -10,6 +10,9 @@ from fastapi import FastAPI
 
 REFERENCE = "#/components/schemas/{name}"
 
+STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+"""For the `responses` of a route that can answer with server-sent events, too."""
+
 
 def body_of(wanted: type[msgspec.Struct]) -> dict[str, Any]:
     """For a route's `openapi_extra`: its body is of this type."""

@@ -36,6 +36,7 @@ from paceline.server.dialects.openai_plan import Plan, check_plan, to_plan
 from paceline.server.dialects.openai_prompts import find_model
 from paceline.server.dialects.openai_types import CompletionReply
 from paceline.server.errors import ErrorBody
+from paceline.server.openapi import STREAMED
 from paceline.server.fields import MAX_NAME_CHARS
 
 __all__ = ["NOTES", "create_engines_router"]
@@ -62,7 +63,9 @@ def create_engines_router(server: ServerContext) -> APIRouter:
     generator = server.generator
     router = APIRouter(tags=["Copilot"], responses={"4XX": {"model": ErrorBody}})
 
-    @router.post("/v1/engines/{model}/completions", response_model=CompletionReply)
+    @router.post(
+        "/v1/engines/{model}/completions", response_model=CompletionReply, responses=STREAMED
+    )
     async def complete_text(
         model: EngineName, body: EngineRequest, request: Request, x_request_id: RequestId = None
     ) -> Response:

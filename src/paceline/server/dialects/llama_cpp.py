@@ -40,9 +40,11 @@ from paceline.server.dialects.llama_cpp_types import (
     InfillReply,
     InfillRequest,
     PropsReply,
+    Selected,
     SlotReply,
 )
 from paceline.server.errors import ErrorBody
+from paceline.server.openapi import STREAMED
 from paceline.server.streaming import SseResponse, run_while_connected
 
 __all__ = ["NOTES", "create_llama_router"]
@@ -71,7 +73,11 @@ def create_llama_router(server: ServerContext) -> APIRouter:
     router = APIRouter(tags=["llama.cpp"], responses={"4XX": {"model": ErrorBody}})
     slot = _Slot()
 
-    @router.post("/infill", response_model=InfillReply | list[InfillReply])
+    @router.post(
+        "/infill",
+        response_model=InfillReply | list[InfillReply] | Selected | list[Selected],
+        responses=STREAMED,
+    )
     async def infill(body: InfillRequest, request: Request) -> Response:
         """Complete code at a cursor; the text is post-processed and ready to show."""
         models = generator.models

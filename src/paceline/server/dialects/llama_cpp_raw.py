@@ -29,11 +29,17 @@ from paceline.server.dialects.llama_cpp_reply import (
     to_slot,
     to_timings,
 )
-from paceline.server.dialects.llama_cpp_types import GenerationSettings, RawReply, RawRequest
+from paceline.server.dialects.llama_cpp_types import (
+    GenerationSettings,
+    RawReply,
+    RawRequest,
+    Selected,
+)
 from paceline.server.dialects.merge import merge_streams
 from paceline.server.dialects.openai_answer import Chunks, start_events
 from paceline.server.dialects.openai_prompts import check_parts, find_model, parts_of
 from paceline.server.errors import response_for
+from paceline.server.openapi import STREAMED
 from paceline.server.streaming import run_while_connected
 
 
@@ -41,7 +47,7 @@ def add_raw_routes(router: APIRouter, server: ServerContext) -> None:
     """Add POST /completion to llama.cpp's routes."""
     generator = server.generator
 
-    @router.post("/completion", response_model=RawReply)
+    @router.post("/completion", response_model=RawReply | Selected, responses=STREAMED)
     async def continue_text(body: RawRequest, request: Request) -> Response:
         """Continue a prompt: raw model output. With `stream`, as server-sent events."""
         info = find_model(generator, to_model(body, generator.models))

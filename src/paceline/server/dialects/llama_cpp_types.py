@@ -301,3 +301,7 @@ class SlotReply(BaseModel):
     n_ctx: int
     speculative: bool = False
     is_processing: bool = Field(description="Does any request of this dialect run now?")
+
+
+Selected = dict[str, Any]
+"""What a reply is where `response_fields` names its fields; of no names, nothing."""

@@ -23,12 +23,13 @@ from paceline.server.context import ServerContext
 from paceline.server.dialects.completions import AnyCompletionReply, CompletionBody
 from paceline.server.dialects.openai_answer import answer_plan
 from paceline.server.dialects.openai_notes import NOTES
-from paceline.server.dialects.openai_plan import check_plan, to_plan
+from paceline.server.dialects.openai_plan import fit_plan, to_plan
 from paceline.server.dialects.openai_prompts import find_model
 from paceline.server.dialects.openai_types import EmbeddingsRequest, ModelEntry, ModelList
 from paceline.server.dialects.tabby import answer_segments
 from paceline.server.dialects.tabby_types import SegmentsRequest
 from paceline.server.errors import ErrorBody, error_response
+from paceline.server.openapi import STREAMED
 
 __all__ = ["NOTES", "create_openai_router"]
 
@@ -53,7 +54,7 @@ def create_openai_router(server: ServerContext) -> APIRouter:
         """One model."""
         return _entry(find_model(generator, model_id))
 
-    @router.post("/v1/completions", response_model=AnyCompletionReply)
+    @router.post("/v1/completions", response_model=AnyCompletionReply, responses=STREAMED)
     async def complete_text(body: CompletionBody, request: Request) -> Any:
         """Continue a prompt, or fill the middle between prompt and suffix: raw model output.
 
@@ -63,8 +64,7 @@ def create_openai_router(server: ServerContext) -> APIRouter:
         if isinstance(body, SegmentsRequest):
             return await answer_segments(server, body, request)
         info = find_model(generator, body.model)
-        plan = to_plan(body, caller_of(request))
-        check_plan(plan, info)
+        plan = fit_plan(to_plan(body, caller_of(request)), info)
         return await answer_plan(
             generator,
             plan,
