@@ -11,11 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import httpx
 
+PACELINE = ("paceline.cli.main",)
+"""The module that has the command line, and arguments of its own."""
 START_TIMEOUT_S = 120.0
 """Loading torch and a model takes seconds; a CI machine shares its cores with others."""
 STOP_TIMEOUT_S = 15.0
@@ -30,11 +32,14 @@ def find_free_port() -> int:
 
 
 @contextmanager
-def running_server(*args: str, subcommand: str = "serve") -> Iterator[str]:
+def running_server(
+    *args: str, subcommand: str = "serve", program: Sequence[str] = PACELINE
+) -> Iterator[str]:
     """Run `paceline serve --port FREE *args` and yield its address, without a slash at the end.
 
     Args:
         subcommand: another one that serves until it is told to stop, such as `upstream`.
+        program: another module that has the same command line, and arguments before that.
 
     Its state folder is its own, unless the environment names one.
 
@@ -42,7 +47,7 @@ def running_server(*args: str, subcommand: str = "serve") -> Iterator[str]:
     """
     port = find_free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "paceline.cli.main", subcommand, "--port", str(port), *args]
+    command = [sys.executable, "-m", *program, subcommand, "--port", str(port), *args]
     # A file, not a pipe: nobody reads while the test runs, and a full pipe would stop the server.
     with (
         tempfile.TemporaryDirectory() as home,
