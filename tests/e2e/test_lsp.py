@@ -407,3 +407,15 @@ def test_only_one_way_to_connect_and_only_addresses() -> None:
         )
         assert (done.returncode, done.stdout) == (2, b"")
         assert done.stderr.count(b"\n") == 1
+
+
+def test_nothing_but_frames_reaches_stdout() -> None:
+    code = (
+        "import os, subprocess, sys\nfrom paceline.lsp.transport import PipeWriter, take_stdio\n"
+        "_, own = take_stdio()\nprint('stray')\nos.write(1, b'stray')\n"
+        "subprocess.run(['echo', 'stray'])\nPipeWriter(own).write(b'frame')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=WAIT_S, check=True
+    )
+    assert (done.stdout, done.stderr.count(b"stray")) == (b"frame", 3)

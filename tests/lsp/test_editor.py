@@ -278,9 +278,10 @@ def test_busy_and_idle_are_told_to_those_who_want_them() -> None:
     run(work)
 
 
-def test_wrong_settings_are_one_message() -> None:
+def test_wrong_settings_are_one_message_and_told_once() -> None:
     scene = Scene()
     scene.editor.configure({"a": 1, "b": 2, "model": 3})
+    scene.editor.configure({"a": 1, "b": 3, "model": 4})
     (message,) = scene.display.shown
     assert all(f"'{key}'" in message for key in "ab") and "model" in message
 

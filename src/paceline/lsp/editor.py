@@ -30,6 +30,8 @@ from paceline.lsp.status import Display, Status
 
 MAX_KNOWN_ITEMS = 256
 """Completions whose texts are remembered, so that events can be told of them."""
+MAX_TOLD = 8
+"""So many wrong settings are told at once; more is somebody else's settings."""
 
 
 class Answer(NamedTuple):
@@ -64,6 +66,7 @@ class Editor:
         self._completer, self._display = completer, display
         self._client, self._now_ms = client, now_ms
         self._latest: LatestWins[WireCompletion] = LatestWins()
+        self._told: set[str] = set()
         self._texts: OrderedDict[str, list[str]] = OrderedDict()
         self._asking = Asking(
             self.documents,
@@ -125,13 +128,15 @@ class Editor:
         self._scope = Scope(self._folders, self.settings)
 
     def configure(self, given: object) -> None:
-        """Take over settings; what is wrong with them is told in one message."""
+        """Take over settings; what is wrong with them is told in one message, and not again."""
         self.settings, problems = read_settings(self.settings, given)
         self._scope = Scope(self._folders, self.settings)
         self.status.is_chatty = self.settings.is_status_sent
         self.status.enable(self.settings.is_enabled)
-        if problems:
-            self._display.show(" ".join(problems))
+        new = [problem for problem in problems if problem not in self._told]
+        self._told.update(new[:MAX_TOLD])
+        if new:
+            self._display.show(" ".join(new[:MAX_TOLD]))
 
     async def complete(
         self,
