@@ -96,7 +96,7 @@ def test_unknown_names_are_404(engine: str, model: str | None) -> None:
     [
         ("extra", 5), ("extra", {"next_indent": "x"}), ("extra", {"context": ["a"] * 129}),
         ("extra", {"context": "a"}), ("extra", {"force_indent": -2}), ("nwo", 5), ("prompt", 5),
-        ("presence_penalty", 1), ("frequency_penalty", 1), ("logit_bias", [1]), ("n", 9), ("stop", ["a"] * 5),
+        ("presence_penalty", 1), ("frequency_penalty", 1), ("logit_bias", [1]), ("n", 9), ("stop", ["a"] * 33),
     ],
 )  # fmt: skip
 def test_wrong_fields_are_refused_by_name(field: str, value: object) -> None:
@@ -120,6 +120,8 @@ def test_the_token_is_the_one_that_was_shown() -> None:
     assert reply["token"] == "paceline"
     assert reply["refresh_in"] < 1800
     assert reply["endpoints"]["proxy"] == "http://127.0.0.1:8012"
+    headers = {"authorization": "token shown"}
+    assert client.get("/copilot_internal/v2/token", headers=headers).json()["token"] == "shown"
 
 
 PYTHON_BLOCK = "if a:\n    b()\nelse:\n    c()\nd()"

@@ -249,7 +249,7 @@ def test_models_are_listed_and_found() -> None:
         ("prompt", ["a"] * 17), ("prompt", [1, "a"]), ("prompt", [1.5]), ("prompt", None),
         ("max_tokens", 0), ("max_tokens", "many"), ("temperature", 3), ("temperature", -0.1),
         ("prompt", 5), ("prompt", ["a", 5]), ("prompt", []), ("suffix", 1),
-        ("stop", list("abcde")), ("stop", 1), ("stop", "x" * 257), ("stop", ["a", "x" * 257]),
+        ("stop", ["a"] * 33), ("stop", 1), ("stop", "x" * 257), ("stop", ["a", "x" * 257]),
         ("prompt", [1] * 300 + [1.5]), ("prompt", [1] * 300 + [-1]), ("stream", "perhaps"),
         ("seed", 2**64),
         ("stream_options", "usage"), ("model", 1),

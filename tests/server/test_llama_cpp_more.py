@@ -180,6 +180,14 @@ def test_llama_vscode_finds_the_window_in_each_reply() -> None:
     assert reply["generation_settings"] == {"n_ctx": 1024}
 
 
+@pytest.mark.parametrize(("fields", "names"), [([""], set()), (["stop", "x"], {"stop"})])
+def test_only_the_fields_asked_for(fields: list[str], names: set[str]) -> None:
+    client = client_of(FakeGenerator())
+    body = {"input_prefix": "x = ", "response_fields": fields}
+    assert set(client.post("/infill", json=body).json()) == names
+    assert "content" in client.post("/infill", json=body | {"response_fields": []}).json()
+
+
 def test_props_and_slots_tell_what_clients_read_and_no_path() -> None:
     client = client_of(FakeGenerator(models=("m",)))
     props = client.get("/props").json()

@@ -167,6 +167,8 @@ def test_a_rendered_prompt_fills_the_middle() -> None:
     echoed = client.post(PATH, json={"prompt": prompt, "echo": True}).json()
     assert echoed["choices"][0]["text"] == f"{prompt}return 1\n"
     client.post(PATH, json={"prompt": prompt, "suffix": ""})
+    client.post(PATH, json={"prompt": prompt, "max_tokens": 4096, "stop": ["<|endoftext|>"] * 12})
+    assert generator.calls.pop().params.max_tokens == 512
     rendered, plain = (call.parts for call in generator.calls)
     assert rendered == PromptParts(prefix="x = ", suffix="\n")
     assert (plain.prefix, plain.suffix) == (prompt, "")

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from paceline.core.types import Snippet
 from paceline.generate.types import ModelInfo, PromptParts, TextGenerator
+from paceline.server.auth.credentials import shown_token
 from paceline.server.caller import caller_of
 from paceline.server.context import ServerContext
 from paceline.server.dialects.engines_endings import Ending, ending_of_block
@@ -32,12 +33,12 @@ from paceline.server.dialects.engines_types import (
     TokenReply,
 )
 from paceline.server.dialects.openai_answer import answer_plan
-from paceline.server.dialects.openai_plan import Plan, check_plan, to_plan
+from paceline.server.dialects.openai_plan import Plan, fit_plan, to_plan
 from paceline.server.dialects.openai_prompts import find_model
 from paceline.server.dialects.openai_types import CompletionReply
 from paceline.server.errors import ErrorBody
-from paceline.server.openapi import STREAMED
 from paceline.server.fields import MAX_NAME_CHARS
+from paceline.server.openapi import STREAMED
 
 __all__ = ["NOTES", "create_engines_router"]
 
@@ -49,10 +50,10 @@ ENGINES = frozenset(
 )  # fmt: skip
 """Names that Copilot's and FauxPilot's clients have in them; a client cannot be told ours."""
 NOBODYS_TOKEN = "paceline"
+"""For a client that has shown none: it needs some text, and nobody checks it."""
 TOKEN_S = 1800
 """As long as GitHub's are valid; what is given here is as valid as what was shown."""
 REFRESH_S = 1500
-MAX_TOKEN_CHARS = 4096
 
 EngineName = Annotated[str, Path(max_length=MAX_NAME_CHARS, description="A model, or an alias.")]
 RequestId = Annotated[str | None, Header(max_length=MAX_NAME_CHARS)]
@@ -71,9 +72,7 @@ def create_engines_router(server: ServerContext) -> APIRouter:
     ) -> Response:
         """Continue a prompt, or fill the middle between prompt and suffix: raw model output."""
         info = _find_engine(generator, model, body.model)
-        plan = _to_plan(body, request, info)
-        check_plan(plan, info)
-        ending = _ending_of(body.extra)
+        plan = fit_plan(_to_plan(body, request), info)
         return await answer_plan(
             generator,
             plan,
@@ -81,7 +80,7 @@ def create_engines_router(server: ServerContext) -> APIRouter:
             request,
             is_streamed=bool(body.stream),
             is_usage_sent=bool(body.stream_options and body.stream_options.include_usage),
-            ending=ending,
+            ending=_ending_of(body.extra),
             headers={"x-request-id": x_request_id} if x_request_id else None,
         )
 
@@ -90,7 +89,7 @@ def create_engines_router(server: ServerContext) -> APIRouter:
         """The token that the client has shown, under the name that Copilot's clients expect."""
         base = str(request.base_url).rstrip("/")
         return TokenReply(
-            token=_shown_token(request),
+            token=shown_token(request.headers) or NOBODYS_TOKEN,
             expires_at=int(time.time()) + TOKEN_S,
             refresh_in=REFRESH_S,
             endpoints=Endpoints(api=base, proxy=base),
@@ -111,7 +110,7 @@ def _find_engine(generator: TextGenerator, engine: str, model_id: str | None) ->
     return find_model(generator, None if model_id in ENGINES else model_id)
 
 
-def _to_plan(body: EngineRequest, request: Request, info: ModelInfo) -> Plan:
+def _to_plan(body: EngineRequest, request: Request) -> Plan:
     """The plan of OpenAI's request, with prompts that may be cut, snippets and the repository's name."""
     plan = to_plan(body, caller_of(request))
     context = (body.extra.context if body.extra else None) or []
@@ -128,14 +127,12 @@ def _to_plan(body: EngineRequest, request: Request, info: ModelInfo) -> Plan:
             project=project or parts.project,
         )
 
-    most_tokens = info.context_tokens // 2  # the prompt keeps half
     ending = _ending_of(body.extra)
     return plan._replace(
         prompts=tuple(with_context(parts) for parts in plan.prompts),
         params=tuple(
             replace(
                 params,
-                max_tokens=min(params.max_tokens, most_tokens),
                 stop_when=ending.is_over if ending else None,
                 stop_kind=_ending_name(body.extra),
             )
@@ -160,10 +157,3 @@ def _ending_name(extra: EngineExtra | None) -> str:
 def _indent_of(extra: EngineExtra) -> int:
     is_forced = extra.force_indent is not None and extra.force_indent >= 0
     return max((extra.force_indent if is_forced else extra.next_indent) or 0, 0)
-
-
-def _shown_token(request: Request) -> str:
-    """What the Authorization header holds, for the client to show it again; what nobody checks if there is none."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    is_token = scheme.lower() in ("bearer", "token") and 0 < len(token) <= MAX_TOKEN_CHARS
-    return token.strip() if is_token else NOBODYS_TOKEN

@@ -112,8 +112,8 @@ def to_slot(id_slot: int | None) -> int:
 
 
 def select_fields(reply: dict[str, Any], paths: list[str] | None) -> dict[str, Any]:
-    """Keep the named fields; `a/b` becomes a field of that very name. None keeps everything."""
-    if paths is None:
+    """Keep the named fields; `a/b` becomes a field of that very name. None, or none, keeps everything."""
+    if not paths:
         return reply
     found = ((path, _find(reply, path.split("/"))) for path in paths)
     return {path: values[0] for path, values in found if values}

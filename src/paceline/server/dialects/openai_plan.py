@@ -59,10 +59,22 @@ def to_plan(body: CompletionRequest, caller: Caller) -> Plan:
     )
 
 
-def check_plan(plan: Plan, info: ModelInfo) -> None:
-    """Refuse what cannot be answered; raises as `check_parts`."""
+def fit_plan(plan: Plan, info: ModelInfo) -> Plan:
+    """The plan within the model's window. Where a prompt may be cut, so may the answer: each gets half at least.
+
+    Raises: as `check_parts`, what cannot be answered.
+    """
     for parts in plan.prompts:
         check_parts(parts, plan.params[0], info)
+    most_tokens = info.context_tokens // 2
+    return plan._replace(
+        params=tuple(
+            replace(params, max_tokens=min(params.max_tokens, most_tokens))
+            if plan.prompts[plan.prompt_of(index)].is_truncatable
+            else params
+            for index, params in enumerate(plan.params)
+        )
+    )
 
 
 def to_params(body: CompletionRequest, caller: Caller) -> GenerateParams:

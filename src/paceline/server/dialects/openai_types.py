@@ -30,7 +30,8 @@ from paceline.server.fields import (
     require_session,
 )
 
-MAX_STOP_STRINGS = 4
+MAX_STOP_STRINGS = 32
+"""OpenAI allows 4; clients that render prompts themselves, as Continue does, stop at a dozen sentinels."""
 MAX_CHOICES = 8
 MAX_LOGPROBS = 5
 MAX_INPUTS = 2048
