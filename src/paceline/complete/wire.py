@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from paceline.artifacts.events import MAX_ID_CHARS
 from paceline.complete.modes import Mode, Trigger
 from paceline.complete.request import Source
 
@@ -20,8 +21,8 @@ Count = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Name = Annotated[str, Meta(max_length=256)]
 """A name that the client made up."""
-RequestId = Annotated[str, Meta(max_length=128)]
-"""No longer than an event may name it."""
+RequestId = Annotated[str, Meta(max_length=MAX_ID_CHARS, pattern=r"^[!-~]*$(?!\n)")]
+"""What an event may name: visible ASCII, no space (artifacts.events)."""
 
 
 class WirePosition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,10 +13,9 @@ from paceline.server.fields import replace_lone_surrogates
 
 T = TypeVar("T")
 
-MAX_FIELD_CHARS = 64
-"""Of a name that we do not know; a longer one is none that anybody meant."""
-
-_PLACE = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
+_PLACE = re.compile(r" - at `\$\.?([\w.\[\]]{0,100})`$")
+_HARMLESS = re.compile(r"\w{1,32}")
+"""A name that may be repeated though we do not know it; any other may be code."""
 _NAMED = re.compile(r"Object (missing required|contains unknown) field `(.*)`$", re.DOTALL)
 
 
@@ -52,23 +51,21 @@ def explain(error: msgspec.ValidationError) -> InputError:
     found = _PLACE.search(text)
     place, reason = (found[1], text[: found.start()]) if found else ("", text)
     named = _NAMED.match(reason)
-    if named:
-        field = f"{place}.{named[2]}" if place else named[2]
-        is_missing = named[1].startswith("missing")
-        reason = (
-            "is missing; send it"
-            if is_missing
-            else "is not known; leave it out or correct its name"
-        )
-        return FieldError(_printable(field), reason)
-    if reason.startswith("Invalid "):  # an enum or a tag; what follows is the client's
+    if named and named[1] == "missing required":
+        place, reason = _join(place, named[2]), "is missing; send it"
+    elif named and _HARMLESS.fullmatch(named[2]):
+        place, reason = _join(place, named[2]), "is not known; leave it out or correct its name"
+    elif named:
+        reason = "a field of it is not known; leave it out or correct its name"
+    elif reason.startswith("Invalid "):  # an enum or a tag; what follows is the client's
         reason = "must be one of the values that /docs lists"
+    elif "matching regex" in reason:
+        reason = "may have visible ASCII characters only, and no space"
     reason = reason.replace("Expected", "expected", 1).replace("`", "")
     if not place:
-        return InputError(f"The body: {reason}; send what /docs shows.")
+        return InputError(f"The body: {reason}; /docs shows what to send.")
     return FieldError(place, reason)
 
 
-def _printable(field: str) -> str:
-    kept = "".join(char if char.isprintable() else "?" for char in field[-MAX_FIELD_CHARS:])
-    return kept if len(field) <= MAX_FIELD_CHARS else f"…{kept}"
+def _join(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name
