@@ -123,6 +123,14 @@ def test_a_stop_string_is_never_returned(stop: str) -> None:
     run(Reply(vllm_stream()), test)
 
 
+def test_a_stop_string_that_no_text_can_hold_is_not_sent() -> None:
+    async def test(generator: RemoteGenerator, upstream: Upstream) -> None:
+        await read(generator, GenerateParams(stop=("\ud83d", "", "zzz")))
+        assert upstream.posted[0].body["stop"] == ["zzz"]
+
+    run(Reply(vllm_stream()), test)
+
+
 def test_sentinels_that_a_server_writes_out_end_the_text() -> None:
     async def test(generator: RemoteGenerator, upstream: Upstream) -> None:
         chunks = await read(generator, GenerateParams())

@@ -27,7 +27,7 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
 
 async def serve_and(test: Any, route: Reply) -> Upstream:
     """Run `test(client, upstream)` against an app in a thread of its own, before an upstream in this loop."""
-    upstream = Upstream({"/v1/completions": Reply(vllm_stream())})
+    upstream = Upstream({"/v1/completions": Reply(vllm_stream((" x",)))})
     async with asyncio.timeout(PATIENCE_S), upstream.running() as url:
         generator = generator_of(url)
         app = create_app(generator, Service(generator, QUIET))

@@ -14,15 +14,10 @@ from tokenizers import Tokenizer as HfTokenizer
 from paceline.artifacts.registry import resolve_model
 from paceline.core.errors import ConfigError, EmptyPromptError
 from paceline.core.types import Snippet
+from paceline.generate.remote.types import PromptForm
 from paceline.generate.types import PromptParts
-from paceline.prompt.as_text import (
-    MARGIN,
-    ROUGH,
-    TextRenderer,
-    TokenEstimate,
-    find_template,
-    guess_family,
-)
+from paceline.prompt.as_text import TextRenderer, find_template, guess_family, text_of
+from paceline.prompt.estimate import MARGIN, ROUGH, TokenEstimate
 from paceline.prompt.fim import TEMPLATES, fim_ids, render_fim, render_plain
 from paceline.prompt.templates import PACELINE
 from paceline.tokenizer.bpe import FILE_NAME, Tokenizer
@@ -91,9 +86,9 @@ def test_pieces_are_the_text(text: str) -> None:
     text = text.encode(errors="replace").decode()
     ids, starts = ROUGH.encode_with_starts(text)
     assert ROUGH.encode(text) == ids
-    assert ROUGH.decode(ids, PACELINE) == text
+    assert text_of(ids, PACELINE) == text
     assert starts == sorted(set(starts))
-    assert all(ROUGH.decode(ids[:k], PACELINE) == text[:at] for k, at in enumerate(starts))
+    assert all(text_of(ids[:k], PACELINE) == text[:at] for k, at in enumerate(starts))
 
 
 @given(
@@ -168,6 +163,17 @@ def test_two_texts_for_servers_that_fill_in_themselves() -> None:
     codestral = TextRenderer(TEMPLATES["codestral"], form="suffix").render(PARTS, 2000)
     assert codestral.prompt.startswith("+++++ shapes/square.py\n")
     assert codestral.prompt.endswith("+++++ shapes/area.py\n" + PARTS.prefix)
+
+
+@pytest.mark.parametrize("form", ["template", "suffix", "infill", "plain"])
+def test_halves_of_characters_are_replaced_everywhere(form: PromptForm) -> None:
+    half = "a\ud83d"
+    snippets = (Snippet(path=half, text=half),)
+    parts = PromptParts(prefix=half, suffix=half, snippets=snippets, path=half, project=half)
+    rendered = TextRenderer(TEMPLATES["qwen"], form=form).render(parts, 2000)
+    texts = [rendered.prompt, rendered.suffix or "", *(s.path + s.text for s in rendered.snippets)]
+    assert "a\ufffd" in "".join(texts)
+    "".join(texts).encode()
 
 
 def test_plain_knows_no_sentinels() -> None:

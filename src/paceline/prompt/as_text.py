@@ -2,9 +2,8 @@
 
     parts ──fim.render_fim, with estimated ids──> estimated ids ──> text
 
-Without the model's vocabulary a token is estimated: `PIECES` splits text as vocabularies of code do, and
-how many tokens a piece makes is learned from the counts that the server reports. Everything else is
-fim.py itself: an estimated id is the text of its piece, written as a number.
+Without the model's vocabulary a token is estimated (prompt/estimate.py). Everything else is fim.py itself:
+an estimated id is the text of its piece, written as a number.
 
 Servers read the names of sentinels wherever they stand in a prompt, so those in documents are broken.
 """
@@ -19,22 +18,9 @@ from msgspec.structs import replace
 from paceline.core.errors import ConfigError, EmptyPromptError
 from paceline.generate.remote.types import PromptForm, Rendered
 from paceline.generate.types import PromptParts
+from paceline.prompt.characters import repair
+from paceline.prompt.estimate import ROUGH, TokenEstimate
 from paceline.prompt.fim import TEMPLATES, FimIds, FimTemplate, render_fim, render_plain
-
-PIECES = re.compile(
-    r" ?[A-Za-z]{1,8}| ?[0-9]{1,3}|[ \t]{0,15}[\r\n]{1,4}|[ \t]{1,16}| ?[!-/:-@\[-`{-~]{1,2}|.", re.DOTALL
-)  # fmt: skip
-"""Every text is the sum of its pieces. Other letters than Latin's count one by one."""
-
-MIN_LEARNED_PIECES = 64
-"""Counts of shorter prompts say little."""
-FALL = 0.05
-"""Weight of a lower count than expected; a higher one counts at once: too long a prompt is refused."""
-RATIO_STEPS = 8
-"""The estimate moves in eighths, so that the far ends of prompts hold still."""
-MARGIN = 1.1
-MIN_RATIO, MAX_RATIO = 0.5, 4.0
-"""A server that leaves cached tokens out of its counts must not stretch prompts without end."""
 
 COMMENT_FORM = FimTemplate().snippet_form
 """Of snippets inside a prefix, where the family has no form of its own for that."""
@@ -55,29 +41,9 @@ GUESSES: tuple[tuple[str, str], ...] = (
 """A pattern in the model's name, and the family it tells."""
 
 
-class RoughTokenizer:
-    """Estimated ids: one for each of `PIECES`. `decode(encode(text)) == text`."""
-
-    def encode(self, text: str) -> list[int]:
-        """One id for each piece."""
-        return [_id_of(piece) for piece in PIECES.findall(text)]
-
-    def encode_with_starts(self, text: str) -> tuple[list[int], list[int]]:
-        """One id for each piece, and where it begins."""
-        found = list(PIECES.finditer(text))
-        return [_id_of(match[0]) for match in found], [match.start() for match in found]
-
-    def decode(self, ids: Iterable[int], template: FimTemplate) -> str:
-        """The text of ids, sentinels by the names that `template` gives them."""
-        return "".join(_name_of(i, template) if i < 0 else _text_of(i) for i in ids)
-
-
-def _id_of(piece: str) -> int:
-    return int.from_bytes(b"\1" + piece.encode(), "big")
-
-
-def _text_of(rough_id: int) -> str:
-    return rough_id.to_bytes((rough_id.bit_length() + 7) // 8, "big")[1:].decode()
+def text_of(ids: Iterable[int], template: FimTemplate) -> str:
+    """The text of estimated ids, sentinels by the names that `template` gives them."""
+    return "".join(_name_of(i, template) if i < 0 else ROUGH.text_of(i) for i in ids)
 
 
 def _name_of(sentinel: int, template: FimTemplate) -> str:
@@ -86,36 +52,6 @@ def _name_of(sentinel: int, template: FimTemplate) -> str:
         template.begin, template.repo_sep,
     )  # fmt: skip
     return names[-sentinel - 1] or ""
-
-
-ROUGH = RoughTokenizer()
-
-
-class TokenEstimate:
-    """How many tokens a piece makes with one model; learned from the counts that its server reports."""
-
-    def __init__(self) -> None:
-        self._ratio = 1.0
-        self._used = 1.0
-
-    @property
-    def tokens_per_piece(self) -> float:
-        """The estimate that is used: it changes rarely, and in steps."""
-        return self._used
-
-    def pieces_within(self, max_tokens: int) -> int:
-        """Pieces that make hardly more than `max_tokens` tokens."""
-        return int(max_tokens / (self._used * MARGIN))
-
-    def learn(self, num_pieces: int, num_tokens: int) -> None:
-        """The server counted `num_tokens` in a prompt of `num_pieces`."""
-        if num_pieces < MIN_LEARNED_PIECES or num_tokens < 1:
-            return
-        seen = min(max(num_tokens / num_pieces, MIN_RATIO), MAX_RATIO)
-        weight = 1.0 if seen > self._ratio else FALL
-        self._ratio += weight * (seen - self._ratio)
-        if self._ratio > self._used or self._used - self._ratio > 2 / RATIO_STEPS:
-            self._used = -(-self._ratio * RATIO_STEPS // 1) / RATIO_STEPS
 
 
 class TextRenderer:
@@ -200,8 +136,8 @@ class TextRenderer:
         start = ids.index(_SENTINELS.prefix)
         num_snippets = ids[:start].count(_SENTINELS.file_sep or 0)
         return Rendered(
-            prompt=ROUGH.decode(ids[start + 1 : at], template),
-            suffix=ROUGH.decode(ids[at + 1 : middle], template),
+            prompt=text_of(ids[start + 1 : at], template),
+            suffix=text_of(ids[at + 1 : middle], template),
             snippets=parts.snippets[:num_snippets],
             num_pieces=len(ids),
             num_tokens=self._tokens(len(ids)),
@@ -224,7 +160,7 @@ class TextRenderer:
         if not self._is_begin_written:
             ids = [i for i in ids if i != _SENTINELS.begin]
         return Rendered(
-            prompt=ROUGH.decode(ids, self._template),
+            prompt=text_of(ids, self._template),
             num_pieces=len(ids),
             num_tokens=self._tokens(len(ids)),
         )
@@ -246,7 +182,8 @@ class TextRenderer:
         )
 
     def _broken_up(self, text: str) -> str:
-        """`text` with a space inside every sentinel's name, so that it stays text."""
+        """`text` with a space inside every sentinel's name, so that it stays text, and without surrogates."""
+        text = repair(text)
         for name, broken in self._broken:
             if name in text:
                 text = text.replace(name, broken)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import httpx
 import msgspec
@@ -42,13 +43,15 @@ def unreachable(error: httpx.HTTPError) -> UpstreamError:
 
 
 def _is_refused(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ConnectionRefusedError) or "refused" in str(error).lower():
-            return True
-        if "all connection attempts failed" in str(error).lower():
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    """Does a host answer, but nothing listen there? A name may have several addresses."""
+    if error is None:
+        return False
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return any(map(_is_refused, group.exceptions))
+    return isinstance(error, ConnectionRefusedError) or _is_refused(
+        error.__cause__ or error.__context__
+    )
 
 
 class Connection:

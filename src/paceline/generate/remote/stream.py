@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+from msgspec.structs import replace
 
 from paceline.core.errors import PromptTooLongError, UpstreamError
 from paceline.generate.remote.assembly import StreamAssembler
@@ -41,10 +42,11 @@ class RemoteStream:
         max_prompt_tokens: int | None,
     ) -> None:
         self._connection, self._dialect, self._model = connection, dialect, model
+        params = replace(params, stop=tuple(filter(_can_be_met, params.stop)))
         self._parts, self._params, self._max_prompt_tokens = parts, params, max_prompt_tokens
-        self._stops = tuple(stop for stop in (*params.stop, *model.renderer.stops) if stop)
-        if params.is_end_ignored:
-            self._stops = tuple(stop for stop in params.stop if stop)
+        self._stops = (
+            params.stop if params.is_end_ignored else (*params.stop, *model.renderer.stops)
+        )
         self._out: asyncio.Queue[TextChunk | Exception] = asyncio.Queue()
         self._text: StreamAssembler | None = None
         self._task: asyncio.Task[None] | None = None
@@ -208,6 +210,11 @@ class RemoteStream:
             session_key="\0".join(parts),
             left_ms=left_ms,
         )
+
+
+def _can_be_met(stop: str) -> bool:
+    """No text holds half of a surrogate pair; no JSON either."""
+    return bool(stop) and not any("\ud800" <= character <= "\udfff" for character in stop)
 
 
 async def _drain(answer: AsyncIterator[bytes]) -> None:
