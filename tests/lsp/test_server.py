@@ -2,92 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from paceline.core.errors import UpstreamError
 from paceline.lsp.items import ACCEPT_COMMAND, COPILOT_ACCEPT_COMMAND
-from paceline.lsp.server import PacelineServer
-from tests.lsp.fakes import FakeCompleter
+from tests.lsp.connection import HERE, INLINE, URI, Connection, inline_params, run, settle
 
-URI = "file:///project/a.py"
-INLINE = {"textDocument": {"inlineCompletion": {}}}
-HERE = {"line": 0, "character": 2}
-INVALID_PARAMS, INVALID_REQUEST, NO_METHOD, PARSE_ERROR = -32602, -32600, -32601, -32700
-NOT_INITIALIZED, CANCELLED = -32002, -32800
-
-
-class Connection:
-    """A client, as far as messages go."""
-
-    def __init__(self, *texts: str) -> None:
-        self.completer = FakeCompleter(*(texts or ("cd",)))
-        self.server = PacelineServer(self.completer)
-        self.server.rpc.set_writer(self)
-        self.sent: list[dict[str, Any]] = []
-        self._num_requests = 0
-
-    def write(self, data: bytes) -> None:
-        self.sent.append(json.loads(data.partition(b"\r\n\r\n")[2]))
-
-    def close(self) -> None:
-        pass
-
-    def post(self, method: str, params: object = None, **fields: object) -> None:
-        """Send a message; without an id it is a notification."""
-        message = {"jsonrpc": "2.0", "method": method, "params": params, **fields}
-        self.server.rpc.receive(json.loads(json.dumps(message)))
-
-    async def ask(self, method: str, params: object = None) -> dict[str, Any]:
-        """Send a request; return its answer."""
-        self._num_requests += 1
-        self.post(method, params, id=self._num_requests)
-        await settle()
-        (answer,) = [each for each in self.sent if each.get("id") == self._num_requests]
-        return answer
-
-    async def begin(self, **fields: object) -> dict[str, Any]:
-        """Initialize, and open a document."""
-        given = {"capabilities": INLINE, "processId": None, "rootUri": "file:///project"}
-        answer = await self.ask("initialize", given | fields)
-        self.post("initialized", {})
-        await settle()
-        self.open(URI, "ab")
-        return answer["result"]["capabilities"]
-
-    def open(self, uri: str, text: str) -> None:
-        document = {"uri": uri, "languageId": "python", "version": 1, "text": text}
-        self.post("textDocument/didOpen", {"textDocument": document})
-
-    async def complete(self, **fields: object) -> dict[str, Any]:
-        return await self.ask("textDocument/inlineCompletion", inline_params() | fields)
-
-    def told(self, method: str) -> list[Any]:
-        """Parameters of the notifications of that name."""
-        return [each["params"] for each in self.sent if each.get("method") == method]
-
-
-def inline_params(uri: str = URI) -> dict[str, Any]:
-    return {
-        "textDocument": {"uri": uri},
-        "position": HERE,
-        "context": {"triggerKind": 2},
-    }
-
-
-async def settle() -> None:
-    for _ in range(8):
-        await asyncio.sleep(0)
-
-
-def run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(work())
+CANCELLED = -32800
 
 
 def test_inline_completion_by_the_letter_of_lsp_3_18() -> None:
@@ -264,98 +187,6 @@ def test_focus_decides_what_was_visited_last() -> None:
     run(work)
 
 
-@pytest.mark.parametrize(
-    ("method", "params", "code"),
-    [
-        ("textDocument/inlineCompletion", None, INVALID_PARAMS),
-        ("textDocument/inlineCompletion", {}, INVALID_PARAMS),
-        ("textDocument/inlineCompletion", [1, 2], INVALID_PARAMS),
-        (
-            "textDocument/inlineCompletion",
-            inline_params() | {"position": {"line": -1, "character": 0}},
-            INVALID_PARAMS,
-        ),
-        (
-            "textDocument/inlineCompletion",
-            inline_params() | {"position": {"line": "x", "character": 0}},
-            INVALID_PARAMS,
-        ),
-        ("workspace/executeCommand", {"command": "rm -rf"}, INVALID_PARAMS),
-        ("textDocument/hover", {"textDocument": {"uri": URI}, "position": HERE}, NO_METHOD),
-        ("no/such", {"x": 1}, NO_METHOD),
-        ("no/such", None, NO_METHOD),
-        ("initialize", {"capabilities": {}, "processId": 1}, INVALID_REQUEST),
-    ],
-)
-def test_bad_requests_have_their_codes(method: str, params: object, code: int) -> None:
-    async def work() -> None:
-        client = Connection()
-        await client.begin()
-        answer = await client.ask(method, params)
-        assert answer["error"]["code"] == code
-        assert "Traceback" not in json.dumps(answer)
-        assert (await client.complete())["result"]["items"], "the connection goes on"
-
-    run(work)
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        1,
-        [],
-        "x",
-        None,
-        {},
-        {"jsonrpc": "1.0", "id": 1, "method": "x"},
-        {"jsonrpc": "2.0", "id": [1], "method": "x"},
-        {"jsonrpc": "2.0", "id": 1, "method": 5},
-    ],
-)
-def test_what_is_no_message_is_an_invalid_request(message: object) -> None:
-    client = Connection()
-    client.server.rpc.receive(message)
-    (answer,) = client.sent
-    assert answer["error"]["code"] == INVALID_REQUEST
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        {"jsonrpc": "2.0", "id": 99, "result": 1},
-        {"jsonrpc": "2.0", "id": 99, "error": {"code": 1, "message": "x"}},
-        {"jsonrpc": "2.0", "id": None, "error": 5},
-    ],
-)
-def test_answers_to_what_was_not_asked_are_left_aside(message: object) -> None:
-    client = Connection()
-    client.server.rpc.receive(message)
-    assert not [each for each in client.sent if "id" in each]
-
-
-def test_before_initialize_and_after_shutdown_requests_are_refused() -> None:
-    async def work() -> None:
-        client = Connection()
-        answer = await client.complete()
-        assert answer["error"]["code"] == NOT_INITIALIZED
-        client.open(URI, "x")
-        await client.begin()
-        assert (await client.ask("shutdown"))["result"] is None
-        assert client.completer.num_flushes == 1
-        assert (await client.complete())["error"]["code"] == INVALID_REQUEST
-        assert client.server.rpc.exit_code is None
-        client.post("exit")
-        assert client.server.rpc.exit_code == 0
-
-    run(work)
-
-
-def test_exit_without_shutdown_is_a_failure() -> None:
-    client = Connection()
-    client.post("exit")
-    assert client.server.rpc.exit_code == 1
-
-
 def test_a_failure_is_a_message_and_a_status_but_no_error() -> None:
     async def work() -> None:
         client = Connection()
@@ -471,57 +302,5 @@ def test_neovim_gets_no_range_that_it_would_draw_over_the_line() -> None:
         assert item["range"] is not None
         (item,) = (await client.complete(position={"line": 0, "character": 1}))["result"]["items"]
         assert item.get("range") is None
-
-    run(work)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["uri", "text", "line", "range", "textDocument", "position", "id"]),
-            inner,
-            max_size=3,
-        )
-    ),
-    max_leaves=6,
-)
-METHODS = st.sampled_from(
-    [
-        "initialize",
-        "textDocument/didOpen",
-        "textDocument/didChange",
-        "textDocument/didClose",
-        "textDocument/didFocus",
-        "textDocument/didShowCompletion",
-        "textDocument/inlineCompletion",
-        "workspace/executeCommand",
-        "workspace/didChangeConfiguration",
-        "workspace/didChangeWorkspaceFolders",
-        "notebookDocument/didChange",
-        "notebookDocument/didOpen",
-        "$/cancelRequest",
-        "$/setTrace",
-        "x",
-    ]
-)
-
-
-@settings(max_examples=25)
-@given(METHODS, JSON, st.sampled_from([None, 5, "a"]))
-def test_whatever_comes_requests_are_answered_and_nothing_breaks(
-    method: str, params: object, message_id: object
-) -> None:
-    async def work() -> None:
-        client = Connection()
-        await client.begin()
-        client.sent.clear()
-        client.post(method, params, **({} if message_id is None else {"id": message_id}))
-        await settle()
-        answers = [each for each in client.sent if each.get("id") == message_id is not None]
-        assert len(answers) == (message_id is not None)
-        client.open(URI, "ab")
-        assert (await client.complete())["result"]["items"]
 
     run(work)

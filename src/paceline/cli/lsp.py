@@ -24,50 +24,59 @@ if TYPE_CHECKING:
     from paceline.lsp.run import OpenCompleter
 
 
+StdioOption = Annotated[
+    bool, typer.Option("--stdio", help="Talk on stdin and stdout, as without any option.")
+]
+TcpOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65535,
+        metavar="PORT",
+        help="Listen on this port of 127.0.0.1 instead; 0 takes a free one and says which.",
+    ),
+]
+ServerOption = Annotated[
+    str, typer.Option(envvar="PACELINE_SERVER", help="Address of the running server.")
+]
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        metavar="FILE",
+        help="Holds the token for the server; else PACELINE_TOKEN does.",
+    ),
+]
+UpstreamOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Complete in this process instead, with the model of a vLLM, SGLang, llama.cpp, Ollama or "
+        "OpenAI-style server at URL; the options below are those of `paceline upstream`.",
+    ),
+]
+ClientProcessOption = Annotated[int | None, typer.Option("--clientProcessId", hidden=True)]
+"""Some clients add it; that they left is seen by stdin."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the CLI."""
     app.command("lsp")(lsp)
 
 
 def lsp(
-    is_stdio: Annotated[
-        bool, typer.Option("--stdio", help="Talk on stdin and stdout, as without any option.")
-    ] = False,
-    tcp: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=65535,
-            metavar="PORT",
-            help="Listen on this port of 127.0.0.1 instead; 0 takes a free one and says which.",
-        ),
-    ] = None,
-    server: Annotated[
-        str, typer.Option(envvar="PACELINE_SERVER", help="Address of the running server.")
-    ] = "http://127.0.0.1:8012",
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            metavar="FILE",
-            help="Holds the token for the server; else PACELINE_TOKEN does.",
-        ),
-    ] = None,
-    upstream: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Complete in this process instead, with the model of a vLLM, SGLang, llama.cpp, Ollama or "
-            "OpenAI-style server at URL; the options below are those of `paceline upstream`.",
-        ),
-    ] = None,
+    is_stdio: StdioOption = False,
+    tcp: TcpOption = None,
+    server: ServerOption = "http://127.0.0.1:8012",
+    token_file: TokenFileOption = None,
+    upstream: UpstreamOption = None,
     kind: KindOption = "auto",
     model: UpstreamModelOption = None,
     template: TemplateOption = None,
     fim: FimOption = None,
     context_tokens: WindowOption = None,
-    client_process: Annotated[int | None, typer.Option("--clientProcessId", hidden=True)] = None,
+    client_process: ClientProcessOption = None,
 ) -> None:
     """Speak LSP to an editor: inline completion (3.18), or the usual completion list where it lacks that.
 
