@@ -267,6 +267,15 @@ def test_servers_that_cannot_be_used_say_why() -> None:
     assert caught.value.exit_code == 7
 
 
+@pytest.mark.parametrize("token", ["a\nb", "schlüssel"])
+def test_what_is_no_token_is_not_repeated(token: str) -> None:
+    with pytest.raises(
+        ConfigError, match="PACELINE_UPSTREAM_TOKEN holds what is no token"
+    ) as caught:
+        open_remote(UpstreamConfig(url="http://127.0.0.1:9"), Renderers(), token=token)
+    assert token not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "nonsense", [b"<html>", b"[]", b"{}", b'{"data": 3}', b'{"data": [3, {"id": 5}]}', b"\xff"]
 )

@@ -10,6 +10,7 @@ import msgspec
 from paceline.core.errors import ConfigError
 from paceline.generate.remote.address import Address, parse_address
 from paceline.generate.remote.connection import Connection
+from paceline.generate.remote.errors import TOKEN_VARIABLE
 from paceline.generate.remote.generator import DEFAULT_MAX_RUNNING, RemoteGenerator
 from paceline.generate.remote.llama_cpp import LlamaCppDialect
 from paceline.generate.remote.ollama import OllamaDialect
@@ -76,6 +77,8 @@ def open_remote(
         UpstreamError, UpstreamBusyError: the server cannot be asked now.
     """
     address = parse_address(config.url)
+    if not (token.isascii() and token.isprintable()):
+        raise ConfigError(f"{TOKEN_VARIABLE} holds what is no token: a line break, or no ASCII.")
     found = probe(address, kind=None if config.kind == "auto" else config.kind, token=token)
     chosen = choose_models(found, config.model)
     forms: dict[str, PromptForm] = {
