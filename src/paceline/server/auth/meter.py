@@ -65,6 +65,10 @@ class Ledger:
         self._month, self._known = month, dict(usage)
 
 
+ROUNDING = 1e-6
+"""Of one request. Sums of times are not exact."""
+
+
 class TokenMeter:
     """The quotas of one token; a `Meter`. They may change while requests run."""
 
@@ -127,10 +131,10 @@ class TokenMeter:
         refilled = (now_s - self._at_s) * per_minute / 60
         self._allowance = min(per_minute, self._allowance + refilled)
         self._at_s = now_s
-        if self._allowance < 1:
+        if self._allowance < 1 - ROUNDING:  # else a clock's last digit breaks what Retry-After promised
             wait_s = (1 - self._allowance) * 60 / per_minute
             raise QuotaError(
                 f"This token may ask {per_minute} times a minute; ask less often.",
                 retry_after_ms=math.ceil(wait_s * 1000),
             )
-        self._allowance -= 1
+        self._allowance = max(0.0, self._allowance - 1)
