@@ -336,9 +336,9 @@ def test_the_selected_entry_of_the_list_is_the_beginning_of_the_text() -> None:
         assert item.text == "print(x)"
         assert (item.range.start.character, item.range.end.character) == (3, 7)
         assert scene.editor.record(
-            ItemId(answer.completion.request_id), "partially_accepted", num_utf16=5
+            ItemId(answer.completion.request_id), "partially_accepted", num_utf16=6
         )
-        assert scene.completer.events[-1].num_chars == 5
+        assert scene.completer.events[-1].num_chars == 1, "`print` was the list's"
 
     run(work)
 

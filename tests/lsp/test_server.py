@@ -304,3 +304,15 @@ def test_neovim_gets_no_range_that_it_would_draw_over_the_line() -> None:
         assert item.get("range") is None
 
     run(work)
+
+
+def test_a_status_comes_after_the_answer_to_initialize() -> None:
+    async def work() -> None:
+        client = Connection()
+        await client.begin(initializationOptions={"enabled": False, "bogus": 1})
+        assert client.sent[0]["id"] == 1
+        assert [each["kind"] for each in client.told("didChangeStatus")] == ["Inactive"]
+        assert len(client.told("window/showMessage")) == 1
+        assert (await client.complete())["result"] == {"items": []}
+
+    run(work)

@@ -43,6 +43,14 @@ class Answer(NamedTuple):
     line_after: str = ""
 
 
+class _Known(NamedTuple):
+    """The texts of a completion, as they were shown."""
+
+    texts: list[str]
+    num_taken_chars: int = 0
+    """Of each, what was not completed: a selected entry of the usual list."""
+
+
 class Editor:
     """One connection's state. Positions count in `encoding`; times are milliseconds of `now_ms`."""
 
@@ -67,7 +75,7 @@ class Editor:
         self._client, self._now_ms = client, now_ms
         self._latest: LatestWins[WireCompletion] = LatestWins()
         self._told: set[str] = set()
-        self._texts: OrderedDict[str, list[str]] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
         self._asking = Asking(
             self.documents,
             self.notebooks,
@@ -182,9 +190,10 @@ class Editor:
         self.status.succeed()
         if taken:
             completion = with_taken(completion, taken, place)
-        self._texts[completion.request_id] = [item.text for item in completion.items]
-        while len(self._texts) > MAX_KNOWN_ITEMS:
-            self._texts.popitem(last=False)
+        texts = [item.text for item in completion.items]
+        self._known[completion.request_id] = _Known(texts, len(taken.text) if taken else 0)
+        while len(self._known) > MAX_KNOWN_ITEMS:
+            self._known.popitem(last=False)
         return Answer(completion, line_before, line_after)
 
     def record(self, item: ItemId | None, kind: OutcomeKind, *, num_utf16: int = 0) -> bool:
@@ -193,16 +202,17 @@ class Editor:
         Args:
             num_utf16: of its text, what was accepted, from its start. The whole text is `accepted`.
         """
-        texts = self._texts.get(item.request_id, []) if item else []
-        if item is None or not 0 <= item.alternative < len(texts):
+        known = self._known.get(item.request_id) if item else None
+        if item is None or known is None or not 0 <= item.alternative < len(known.texts):
             return False
         num_chars = 0
         event_id = f"{item.request_id}:{item.alternative}:{kind}"
         if kind == "partially_accepted":
-            num_chars = code_points_of(texts[item.alternative], num_utf16)
-            if num_chars == 0:
+            text = known.texts[item.alternative]
+            num_chars = code_points_of(text, num_utf16) - known.num_taken_chars
+            if num_chars <= 0:
                 return True
-            if num_chars == len(texts[item.alternative]):
+            if num_chars == len(text) - known.num_taken_chars:
                 return self.record(item, "accepted")
             event_id += f":{num_chars}"
         self._completer.record(

@@ -62,6 +62,7 @@ class PacelineServer(LanguageServer):
         )
         self._completer = completer
         self._is_pulling = self._is_neovim = False
+        self._options: Any = None
         for method, replacement in (
             *sync_handlers(lambda: self.editor).items(),
             (types.WORKSPACE_EXECUTE_COMMAND, self._execute),
@@ -131,7 +132,7 @@ class PacelineServer(LanguageServer):
         workspace = params.capabilities.workspace
         self._is_pulling = bool(workspace and workspace.configuration)
         self._change_folders(None)
-        self.editor.configure(params.initialization_options)
+        self._options = params.initialization_options
 
     def _execute(self, params: types.ExecuteCommandParams) -> None:
         """The accept command, under our name or Copilot's.
@@ -144,6 +145,9 @@ class PacelineServer(LanguageServer):
         self._record(ItemId.of(params.arguments), "accepted")
 
     async def _initialized(self, params: types.InitializedParams) -> None:
+        self.editor.configure(
+            self._options
+        )  # a status may not come before the answer to `initialize`
         await self._pull_settings()
 
     async def _shut_down(self, params: None) -> None:
