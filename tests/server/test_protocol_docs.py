@@ -35,7 +35,7 @@ CONFIG = CompleteConfig(is_prefetching=False, is_gated=False)
 
 
 def generator() -> FakeGenerator:
-    return FakeGenerator(PIECES, models=("paceline-small",))
+    return FakeGenerator(PIECES, models=("paceline-python-6m",))
 
 
 def test_the_tables_are_what_the_notes_give() -> None:
