@@ -156,7 +156,7 @@ def test_one_completion_is_an_object_and_an_automatic_one_is_not_multiplied() ->
     generator = Drawn()
     client = client_of(generator)
     assert client.post("/infill", json=INVOKED | {"n_cmpl": 1}).json()["content"] == "f(0)"
-    (only,) = client.post("/infill", json=INVOKED | {"trigger": None, "prompt": "x + "}).json()
+    only = client.post("/infill", json=INVOKED | {"trigger": None, "prompt": "x + "}).json()
     assert (only["index"], len(generator.calls)) == (0, 2)
 
 

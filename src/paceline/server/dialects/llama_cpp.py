@@ -10,9 +10,9 @@ Time: `t_max_prompt_ms` + `t_max_predict_ms` is the limit of the whole request; 
 completion, nothing if the prompt took it all. What the prompt does not need is left to the answer.
 
 Several completions (`n_cmpl` above 1) come as a list, as llama.cpp sends them. More than one is computed only
-if `trigger` is `invoked`: with each key it would cost threefold. llama.vscode asks for 3 with each key and then
-cannot read its own prefetch (it expects an object there); the brain asks ahead by itself, and with
-`max_parallel_completions` 1 that client does, too.
+if `trigger` is `invoked`: with each key it would cost threefold. Where one is all there is, it is no list,
+whatever was asked: llama.vscode asks for 3 with each key, takes either, but finds no text in the list that answers
+its own request ahead.
 
 Beyond the protocol: the request may name the file, a `trigger` and a `mode` (else the brain decides), and a
 `session_id` with a `document_id`, whose newest request supersedes older ones; the reply has `paceline` with
@@ -96,8 +96,7 @@ def create_llama_router(server: ServerContext) -> APIRouter:
         if body.stream:
             return SseResponse(_events(replies, body.response_fields))
         selected = [select_fields(reply, body.response_fields) for reply in replies]
-        is_list = body.n_cmpl is not None and body.n_cmpl > 1
-        return JSONResponse(selected if is_list else selected[0])
+        return JSONResponse(selected if len(selected) > 1 else selected[0])
 
     @router.get("/props")
     async def props() -> PropsReply:
