@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -246,6 +247,13 @@ def test_it_ends_when_nobody_calls(num_calls: int, silent_s: float, is_silent: b
     clock.advance(ms=silent_s * 1000)
     assert _is_silent(app) is is_silent
     asyncio.run(app.close())
+
+
+def test_it_tells_a_version_and_ends() -> None:
+    """neocodeium waits for that before the editor draws anything."""
+    command = [sys.executable, "-m", "paceline.cli.codeium_shim", "--version"]
+    done = subprocess.run(command, capture_output=True, check=True, text=True, timeout=WAIT_S)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.stdout)
 
 
 def test_it_is_light() -> None:

@@ -43,6 +43,8 @@ PORT_WITHOUT_FOLDER = 42100
 SILENCE_S = 1_800.0
 FIRST_CALL_S = 120.0
 """Who has not called by then never will."""
+CODEIUM_VERSION = "1.20.9"
+"""Whose calls are answered, as Codeium counts: neocodeium asks and then waits for the answer."""
 LOOK_EVERY_S = 1.0
 ANY_OPTIONS = {"ignore_unknown_options": True, "allow_extra_args": True}
 """Plugins send more than ten others."""
@@ -74,11 +76,17 @@ def codeium_shim(
     server_port: Annotated[
         int, typer.Option("--server_port", help="Port; 0 takes a free one.", min=0, max=65535)
     ] = 0,
+    is_version_asked: Annotated[
+        bool, typer.Option("--version", help="Print the version of Codeium's server and end.")
+    ] = False,
 ) -> None:
     """Let codeium.vim, codeium.nvim, neocodeium and codeium.el ask this machine's Paceline server.
 
     Give the plugin the program `paceline-codeium-shim` as its language server. Other options are ignored.
     """
+    if is_version_asked:
+        typer.echo(CODEIUM_VERSION)
+        return
     run_shim(api_server_url, manager_dir, server_port)
 
 
