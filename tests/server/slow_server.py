@@ -14,11 +14,14 @@ from tests.fakes import FakeGenerator
 
 
 class Endless(FakeGenerator):
-    """A word every 10 ms, for ever."""
+    """A word every 10 ms, for ever; but what only warms is done at once, else the start would wait for it."""
 
     async def stream(
         self, parts: PromptParts, params: GenerateParams, *, model_id: str | None = None
     ) -> AsyncGenerator[TextChunk, None]:
+        if params.lane == "batch":
+            yield TextChunk(text="", finish_reason="length")
+            return
         try:
             while True:
                 yield TextChunk(text="x", num_tokens=1)
