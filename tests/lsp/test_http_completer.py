@@ -124,6 +124,21 @@ def test_while_the_server_is_away_keys_do_not_wait_and_then_one_tries_again() ->
     asyncio.run(run())
 
 
+def test_keys_that_are_not_sent_are_not_remembered() -> None:
+    async def run() -> None:
+        net = Net(httpx.ConnectError("refused"))
+        async with net.completer() as completer:
+            depths: list[int] = []
+            for _ in range(4):
+                with pytest.raises(UpstreamError) as caught:
+                    await completer.complete(REQUEST)
+                depths.append(len(caught.traceback))
+            assert len(net.requests) == 1
+            assert depths[1] == depths[3], "each would hold the text of its document"
+
+    asyncio.run(run())
+
+
 def test_a_busy_server_is_left_alone_for_as_long_as_it_says() -> None:
     async def run() -> None:
         net = Net(refusal(429, **{"retry-after": "7"}))

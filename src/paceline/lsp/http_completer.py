@@ -96,7 +96,7 @@ class HttpCompleter(AbstractAsyncContextManager["HttpCompleter"]):
         """
         is_paused = self._now_s() < self._paused_until_s
         if self._failure is not None and is_paused and request.trigger == "automatic":
-            raise self._failure
+            raise self._failure.with_traceback(None)  # else it would hold each of these requests
         try:
             content = await self._post("/v1/complete", msgspec.json.encode(request))
             reply = msgspec.json.decode(content, type=WireCompletion)
