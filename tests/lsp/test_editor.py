@@ -15,7 +15,7 @@ from paceline.lsp.asking import MAX_OPEN_CHARS, MAX_OPEN_DOCUMENTS
 from paceline.lsp.documents import Place
 from paceline.lsp.editor import Editor
 from paceline.lsp.items import ItemId
-from paceline.lsp.status import StatusNote
+from paceline.lsp.status import SHOW_AGAIN_MS, StatusNote
 from tests.fakes import FakeClock
 from tests.lsp.fakes import FakeCompleter, FakeDisplay
 
@@ -259,7 +259,31 @@ def test_a_failure_is_shown_once_and_its_end_is_told() -> None:
         ]
         scene.completer.error = UpstreamError("No server.")
         await scene.editor.complete(URI, Place(0, 0))
+        assert len(scene.display.shown) == 2, "the status tells of it; a message did a moment ago"
+        assert scene.display.statuses[-1].kind == "Error"
+        scene.completer.error = None
+        await scene.editor.complete(URI, Place(0, 0))
+        scene.clock.advance(ms=SHOW_AGAIN_MS)
+        scene.completer.error = UpstreamError("No server.")
+        await scene.editor.complete(URI, Place(0, 0))
         assert len(scene.display.shown) == 3, "it is another outage"
+
+    run(work)
+
+
+def test_whoever_switches_off_hears_of_no_failure_and_nothing_runs_on() -> None:
+    async def work() -> None:
+        scene = Scene()
+        scene.completer.is_held = True
+        scene.completer.error = UpstreamError("No server.")
+        request = asyncio.ensure_future(scene.editor.complete(URI, Place(0, 0)))
+        await settle()
+        scene.editor.configure({"enabled": False})
+        assert await request is None
+        assert scene.completer.num_cancelled == 1
+        scene.editor.status.fail("No server.", topic="UpstreamError")  # had it been quicker
+        assert scene.display.statuses == [StatusNote(False, "", "Inactive")]
+        assert scene.display.shown == []
 
     run(work)
 

@@ -225,6 +225,18 @@ def test_settings_come_with_initialize_by_notification_or_are_asked_for() -> Non
     run(work)
 
 
+def test_settings_of_initialize_count_for_a_client_that_never_sends_initialized() -> None:
+    async def work() -> None:
+        client = Connection()
+        given = {"capabilities": INLINE, "processId": None, "rootUri": "file:///project"}
+        await client.ask("initialize", given | {"initializationOptions": {"disabledGlobs": ["*"]}})
+        client.open(URI, "ab")
+        assert (await client.complete())["result"] == {"items": []}
+        assert client.completer.requests == []
+
+    run(work)
+
+
 def test_cells_above_in_a_notebook() -> None:
     async def work() -> None:
         client = Connection()

@@ -79,7 +79,7 @@ def test_the_exit_code_says_whether_the_client_took_its_leave(
     assert serve(b"".join(map(frame, messages)))[0] == code
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff\xfe\xff", b"nul", b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe\xff", b"nul", b"[" * 100_000, b"9" * 5000])
 def test_what_is_not_json_is_answered_and_the_next_message_is_read(body: bytes) -> None:
     _, messages = serve(frame(body) + frame(BEGIN))
     assert codes_of(messages) == [-32700]
@@ -108,6 +108,38 @@ def test_headers_may_be_written_in_any_case_and_name_a_type() -> None:
 def test_what_is_no_frame_ends_the_connection(sent: bytes) -> None:
     code, messages = serve(sent + frame(BEGIN))
     assert (code, messages) == (1, [])
+
+
+def test_a_client_that_leaves_lets_go_of_its_requests() -> None:
+    here = {"textDocument": {"uri": "file:///a.py"}, "position": {"line": 0, "character": 1}}
+    document = {"uri": "file:///a.py", "languageId": "python", "version": 1, "text": "x"}
+    capable = {"capabilities": {"textDocument": {"inlineCompletion": {}}}}
+    messages: list[dict[str, Any]] = [
+        BEGIN | {"params": BEGIN["params"] | capable},
+        {"jsonrpc": "2.0", "method": "textDocument/didOpen", "params": {"textDocument": document}},
+        {
+            "jsonrpc": "2.0",
+            "id": 2,
+            "method": "textDocument/inlineCompletion",
+            "params": here | {"context": {"triggerKind": 2}},
+        },
+    ]
+
+    async def work() -> None:
+        reader, completer = asyncio.StreamReader(), FakeCompleter("y")
+        completer.is_held = True
+        reader.feed_data(b"".join(map(frame, messages)))
+        serving = asyncio.ensure_future(serve_connection(PacelineServer(completer), reader, Kept()))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(completer.requests) == 1
+        reader.feed_eof()
+        await serving
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert completer.num_cancelled == 1
+
+    asyncio.run(work())
 
 
 def test_half_a_message_is_none() -> None:

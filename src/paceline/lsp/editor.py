@@ -68,7 +68,7 @@ class Editor:
         self.documents = Documents()
         self.notebooks = Notebooks()
         self.edits = RecentEdits()
-        self.status = Status(display)
+        self.status = Status(display, now_ms=now_ms)
         self._folders: tuple[str, ...] = ()
         self._scope = Scope((), self.settings)
         self._completer, self._display = completer, display
@@ -141,6 +141,8 @@ class Editor:
         self._scope = Scope(self._folders, self.settings)
         self.status.is_chatty = self.settings.is_status_sent
         self.status.enable(self.settings.is_enabled)
+        if not self.settings.is_enabled:
+            self.cancel()
         new = [problem for problem in problems if problem not in self._told]
         self._told.update(new[:MAX_TOLD])
         if new:
@@ -227,6 +229,10 @@ class Editor:
             )
         )
         return True
+
+    def cancel(self) -> None:
+        """End all requests; they come to None."""
+        self._latest.cancel_all()
 
     async def flush(self) -> None:
         """Wait a short while for events that are on their way."""

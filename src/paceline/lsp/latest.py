@@ -30,6 +30,11 @@ class LatestWins(Generic[T]):
                 del self._running[key]
         return None if task.cancelled() else task.result()
 
+    def cancel_all(self) -> None:
+        """Cancel whatever runs."""
+        for key in tuple(self._running):
+            self.cancel(key)
+
     def cancel(self, key: str) -> None:
         """Cancel what runs for `key`, if anything."""
         task = self._running.pop(key, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import traceback
 from functools import partial
@@ -62,7 +63,6 @@ class PacelineServer(LanguageServer):
         )
         self._completer = completer
         self._is_pulling = self._is_neovim = False
-        self._options: Any = None
         for method, replacement in (
             *sync_handlers(lambda: self.editor).items(),
             (types.WORKSPACE_EXECUTE_COMMAND, self._execute),
@@ -111,6 +111,11 @@ class PacelineServer(LanguageServer):
             traceback.print_exception(error)
         self.log("Internal error; with PACELINE_DEBUG=1 in the environment, stderr shows where.")
 
+    def end(self) -> None:
+        """The client left: nothing is worked on for it any more."""
+        if self.rpc.is_initialized:
+            self.editor.cancel()
+
     def _initialize(self, params: types.InitializeParams) -> None:
         encoding = self.workspace.position_encoding
         self.editor = Editor(
@@ -132,7 +137,8 @@ class PacelineServer(LanguageServer):
         workspace = params.capabilities.workspace
         self._is_pulling = bool(workspace and workspace.configuration)
         self._change_folders(None)
-        self._options = params.initialization_options
+        # a status may not come before the answer to `initialize`; `initialized` never comes from some clients
+        asyncio.get_running_loop().call_soon(self.editor.configure, params.initialization_options)
 
     def _execute(self, params: types.ExecuteCommandParams) -> None:
         """The accept command, under our name or Copilot's.
@@ -145,9 +151,6 @@ class PacelineServer(LanguageServer):
         self._record(ItemId.of(params.arguments), "accepted")
 
     async def _initialized(self, params: types.InitializedParams) -> None:
-        self.editor.configure(
-            self._options
-        )  # a status may not come before the answer to `initialize`
         await self._pull_settings()
 
     async def _shut_down(self, params: None) -> None:

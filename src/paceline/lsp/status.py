@@ -5,10 +5,15 @@ A failure is shown once, when it begins; the end of it only in the status. Never
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
 Kind = Literal["Normal", "Error", "Inactive"]
 """As in Copilot's server; Inactive: switched off by the user."""
+
+
+SHOW_AGAIN_MS = 60_000
+"""A server that is busy now and then, or restarts, is no reason for a message each time."""
 
 
 class StatusNote(NamedTuple):
@@ -38,11 +43,13 @@ class Display(Protocol):
 class Status:
     """One editor's status. `is_chatty`: is every change of it sent, busy and idle too?"""
 
-    def __init__(self, display: Display) -> None:
-        self._display = display
+    def __init__(self, display: Display, *, now_ms: Callable[[], float]) -> None:
+        self._display, self._now_ms = display, now_ms
         self._num_running = 0
         self._kind: Kind = "Normal"
         self._message = self._topic = ""
+        self._shown_ms: dict[str, float] = {}
+        """When a failure of a topic was shown."""
         self._sent = StatusNote(False, "", "Normal")
         self.is_chatty = False
 
@@ -57,11 +64,20 @@ class Status:
         self._tell()
 
     def fail(self, message: str, *, topic: str) -> None:
-        """Requests fail, for this reason; it is shown unless they failed before for one of the same topic."""
+        """Requests fail, for this reason; it is told unless they failed before for one of the same topic.
+
+        It is shown, too, unless one of that topic was within SHOW_AGAIN_MS. Whoever wants no completions hears
+        nothing.
+        """
+        if self._kind == "Inactive":
+            return
         is_new = self._kind != "Error" or topic != self._topic
         self._kind, self._message, self._topic = "Error", message, topic
         if is_new:
-            self._display.show(message)
+            now_ms = self._now_ms()
+            if now_ms - self._shown_ms.get(topic, -SHOW_AGAIN_MS) >= SHOW_AGAIN_MS:
+                self._shown_ms[topic] = now_ms
+                self._display.show(message)
             self._display.log(message)
         self._tell()
 

@@ -46,25 +46,37 @@ async def serve_connection(
     """
     protocol = server.rpc
     protocol.set_writer(writer)
-    with contextlib.suppress(FrameError, asyncio.IncompleteReadError, ConnectionError, ValueError):
-        while protocol.exit_code is None:
-            size = await _read_size(reader)
-            if size is None:
-                break
-            if size > MAX_MESSAGE_BYTES:
-                await _skip(reader, size)
-                server.log(f"A message of more than {MAX_MESSAGE_BYTES // 2**20} MiB was skipped.")
-                continue
-            try:
-                message = json.loads(await reader.readexactly(size))
-            except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
-                protocol.refuse_json()
-            else:
-                protocol.receive(message)
-            await asyncio.sleep(0)
+    try:
+        with contextlib.suppress(
+            FrameError, asyncio.IncompleteReadError, ConnectionError, ValueError
+        ):
+            while protocol.exit_code is None:
+                if not await _serve_message(server, reader):
+                    break
+                await asyncio.sleep(0)
+    finally:
+        server.end()
     if protocol.exit_code is not None:
         return protocol.exit_code
     return 0 if protocol.is_shut_down else 1
+
+
+async def _serve_message(server: PacelineServer, reader: asyncio.StreamReader) -> bool:
+    """Handle the next message, whatever it is; False if none comes."""
+    size = await _read_size(reader)
+    if size is None:
+        return False
+    if size > MAX_MESSAGE_BYTES:
+        await _skip(reader, size)
+        server.log(f"A message of more than {MAX_MESSAGE_BYTES // 2**20} MiB was skipped.")
+        return True
+    try:
+        message = json.loads(await reader.readexactly(size))
+    except (ValueError, RecursionError):  # ValueError: also a number of 5,000 digits
+        server.rpc.refuse_json()
+    else:
+        server.rpc.receive(message)
+    return True
 
 
 async def _read_size(reader: asyncio.StreamReader) -> int | None:
