@@ -86,8 +86,9 @@ class KeptEvents(EventsInMemory):
     async def append(
         self, events: Sequence[Event], *, user_id: str = "", origin: EventOrigin = "client"
     ) -> Sequence[Event]:
-        """Keep every event, also one that comes twice."""
-        self.events += events
+        """Keep every event of a client, also one that comes twice; what the server infers is not kept."""
+        if origin == "client":
+            self.events += events
         return await super().append(events, user_id=user_id, origin=origin)
 
 

@@ -213,11 +213,14 @@ def main() -> int:
     parser.add_argument("--client", required=True, help="name and version, for the fixture")
     parser.add_argument("--server", default="http://127.0.0.1:8012", help="for http")
     parser.add_argument("--folder", type=Path, action="append", default=[], help="to be scrubbed")
-    parser.add_argument("command", nargs="*", help="for stdio: the language server")
-    arguments = parser.parse_args()
+    options, command = sys.argv[1:], list[str]()
+    if "--" in options:  # argparse takes no list of words after options
+        at = options.index("--")
+        options, command = options[:at], options[at + 1 :]
+    arguments = parser.parse_args(options)
     scrubber = Scrubber(arguments.folder)
     if arguments.kind == "stdio":
-        return record_stdio(arguments.out, arguments.client, arguments.command, scrubber)
+        return record_stdio(arguments.out, arguments.client, command, scrubber)
     record_http(arguments.out, arguments.client, arguments.server, scrubber)
     return 0
 

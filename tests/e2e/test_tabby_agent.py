@@ -42,44 +42,49 @@ def scripted() -> Scripted:
 
 @pytest.fixture
 def home(scripted: Scripted, tmp_path: Path) -> Iterator[Path]:
-    """A home folder whose tabby-agent is told to ask our server, and so wherever it is started."""
-    folder = tmp_path / ".tabby-client" / "agent"
-    folder.mkdir(parents=True)
+    """A home folder whose tabby-agent is told to ask our server."""
     with running_app(scripted.app) as url:
-        (folder / "config.toml").write_text(CONFIG.format(url=url), encoding="utf-8")
+        write_config(tmp_path, url)
         yield tmp_path
+
+
+def write_config(home: Path, url: str) -> None:
+    path = home / ".tabby-client" / "agent" / "config.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(CONFIG.format(url=url), encoding="utf-8")
 
 
 def environment(home: Path) -> dict[str, str]:
     return os.environ | {"HOME": str(home), "NO_PROXY": "127.0.0.1"}
 
 
-def test_over_lsp_the_accepted_completion_is_in_the_buffer(home: Path, scripted: Scripted) -> None:
-    async def main() -> lsp.CompletionItem:
-        client = LanguageClient("paceline e2e", "1")
-        try:
-            await client.start_io(*tabby_agent("--lsp", "--stdio"), env=environment(home))
-            await client.initialize_async(
-                lsp.InitializeParams(capabilities=lsp.ClientCapabilities(), process_id=os.getpid())
-            )
-            client.initialized(lsp.InitializedParams())
-            document = lsp.TextDocumentItem(URI, lsp.LanguageKind.Python, 1, BEFORE + AFTER)
-            client.text_document_did_open(lsp.DidOpenTextDocumentParams(document))
-            reply = await client.text_document_completion_async(
-                lsp.CompletionParams(
-                    lsp.TextDocumentIdentifier(URI), lsp.Position(1, len("    return w"))
-                )
-            )
-            assert isinstance(reply, lsp.CompletionList)
-            await client.shutdown_async(None)
-            client.exit(None)
-            (item,) = reply.items
-            return item
-        finally:
-            await client.stop()
+async def complete_over_lsp(home: Path) -> lsp.CompletionItem:
+    """Open our document in an agent of its own, and ask at BEFORE's end."""
+    client = LanguageClient("paceline e2e", "1")
+    try:
+        await client.start_io(*tabby_agent("--lsp", "--stdio"), env=environment(home))
+        await client.initialize_async(
+            lsp.InitializeParams(capabilities=lsp.ClientCapabilities(), process_id=os.getpid())
+        )
+        client.initialized(lsp.InitializedParams())
+        document = lsp.TextDocumentItem(URI, lsp.LanguageKind.Python, 1, BEFORE + AFTER)
+        client.text_document_did_open(lsp.DidOpenTextDocumentParams(document))
+        place = lsp.Position(1, len("    return w"))
+        reply = await client.text_document_completion_async(
+            lsp.CompletionParams(lsp.TextDocumentIdentifier(URI), place)
+        )
+        assert isinstance(reply, lsp.CompletionList)
+        await client.shutdown_async(None)
+        client.exit(None)
+        (item,) = reply.items
+        return item
+    finally:
+        await client.stop()
 
-    item = asyncio.run(asyncio.wait_for(main(), WAIT_S))
-    assert item.text_edit is not None and isinstance(item.text_edit, lsp.TextEdit)
+
+def test_over_lsp_the_accepted_completion_is_in_the_buffer(home: Path, scripted: Scripted) -> None:
+    item = asyncio.run(asyncio.wait_for(complete_over_lsp(home), WAIT_S))
+    assert isinstance(item.text_edit, lsp.TextEdit)
     assert apply(item.text_edit, BEFORE + AFTER) == WHOLE
     assert any(call.parts.prefix.endswith("    return w") for call in scripted.generator.calls)
 
@@ -140,28 +145,34 @@ def completion_request(text: str, position: int) -> dict[str, object]:
     }
 
 
+def show_and_select(agent: Agent) -> tuple[str, str]:
+    """Complete, tell what became of it; return the completion's id and the text with it."""
+    assert agent.call("initialize", {"clientProperties": {"session": {"client": "vim"}}})
+    assert agent.call("getStatus") == "ready"
+    text = BEFORE + AFTER
+    reply = agent.call("provideCompletions", completion_request(text, len(BEFORE)))
+    (choice,) = reply["choices"]
+    replaced = choice["replaceRange"]
+    about = {"completion_id": reply["id"], "choice_index": choice["index"], "view_id": "v1"}
+    for kind in ("view", "select", "dismiss"):
+        assert agent.call("postEvent", {"type": kind, **about})
+    whole = text[: replaced["start"]] + choice["text"] + text[replaced["end"] :]
+    return reply["id"], whole
+
+
 def test_shown_accepted_and_dismissed_reach_the_event_log(home: Path, scripted: Scripted) -> None:
     with running_agent(home) as agent:
-        assert agent.call("initialize", {"clientProperties": {"session": {"client": "vim"}}})
-        assert agent.call("getStatus") == "ready"
+        request_id, whole = show_and_select(agent)
         model = agent.call("getServerHealthState")["model"]
-        assert model == scripted.generator.models[0].model_id
-        reply = agent.call("provideCompletions", completion_request(BEFORE + AFTER, len(BEFORE)))
-        (choice,) = reply["choices"]
-        shown = BEFORE[: choice["replaceRange"]["start"]] + choice["text"]
-        assert shown + (BEFORE + AFTER)[choice["replaceRange"]["end"] :] == WHOLE
-
-        about = {"completion_id": reply["id"], "choice_index": choice["index"], "view_id": "v1"}
-        for kind in ("view", "select", "dismiss"):
-            assert agent.call("postEvent", {"type": kind, **about})
+    assert whole == WHOLE
+    assert model == scripted.generator.models[0].model_id
     kinds = [(event.request_id, event.kind) for event in scripted.store.events]
-    assert kinds == [(reply["id"], kind) for kind in ("shown", "accepted", "rejected")]
+    assert kinds == [(request_id, kind) for kind in ("shown", "accepted", "rejected")]
 
 
 def test_a_server_that_is_gone_is_a_status(home: Path) -> None:
     """So "ready", above, is our server's doing."""
-    config = home / ".tabby-client" / "agent" / "config.toml"
-    config.write_text(CONFIG.format(url="http://127.0.0.1:9"), encoding="utf-8")
+    write_config(home, "http://127.0.0.1:9")
     with running_agent(home) as agent:
         agent.call("initialize", {})
         assert agent.call("getStatus") == "disconnected"
