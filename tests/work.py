@@ -5,6 +5,7 @@ from tests.work import lines_run
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -20,10 +21,13 @@ def lines_run(function: Callable[[], object]) -> int:
         num_lines += event == "line"
         return trace
 
-    before = sys.gettrace()
+    before, was_enabled = sys.gettrace(), gc.isenabled()
+    gc.disable()  # what it would finalise, whenever that is, is not this function's work
     sys.settrace(trace)
     try:
         function()
     finally:
         sys.settrace(before)
+        if was_enabled:
+            gc.enable()
     return num_lines
