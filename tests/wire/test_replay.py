@@ -96,7 +96,9 @@ def test_every_request_is_answered_as_its_client_reads_it(name: str, scripted: S
     seen: dict[str, set[str]] = {path: set() for path in reads}
     for exchange, reply in replies_of(scripted, EXCHANGES[name]):
         recorded, path = exchange["reply"], exchange["request"]["path"]
-        if recorded["status"] == CANCELLED:  # by the next request, which here comes when this is over
+        if (
+            recorded["status"] == CANCELLED
+        ):  # by the next request, which here comes when this is over
             assert reply.status_code == 200
             continue
         assert reply.status_code == recorded["status"], f"{path}: {reply.text}"
