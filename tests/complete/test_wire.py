@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 
 import pytest
 from hypothesis import given, settings
@@ -82,6 +83,17 @@ def test_a_long_line_is_measured_in_steps(encoding: Encoding) -> None:
         rest = column % slow_width("😀x", encoding) >= slow_width("😀", encoding)
         offset = offset_at(text, WirePosition(line=0, character=column), encoding)
         assert offset == min(expected + rest, len(text))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_are_counted_in_blocks(end: str) -> None:
+    lines = [f"{'x' * (number % 7)}{end}" for number in range(4_000)]
+    starts = list(accumulate(map(len, lines), initial=0))
+    for number in (*range(0, 4_001, 61), 3_999, 4_000):
+        position = WirePosition(line=number, character=0)
+        assert offset_at("".join(lines), position, "utf-16") == starts[number]
+    with pytest.raises(FieldError, match="beyond the last line"):
+        offset_at("".join(lines), WirePosition(line=4_001, character=0), "utf-16")
 
 
 def test_half_a_pair_is_one_column() -> None:

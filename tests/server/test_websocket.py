@@ -284,6 +284,18 @@ async def resyncs(line: Line, *messages: dict[str, Any]) -> None:
         assert (await answer(line))["type"] == "completion"
 
 
+def test_one_message_cannot_keep_the_server_busy() -> None:
+    """Tens of thousands of edits, each of which looks through what the ones before have made."""
+
+    async def test() -> None:
+        async with line_to(app_of(FakeGenerator(WRITTEN))) as line:
+            edits = [insert("xxxxxxxxx\n", 0, 0)] * 50_000
+            change = {"type": "change", "document_id": "d", "version": 2, "edits": edits}
+            await resyncs(line, change)
+
+    run(test())
+
+
 def test_lost_documents_are_asked_for_again() -> None:
     async def test() -> None:
         change = {"type": "change", "document_id": "d", "version": 2}

@@ -15,6 +15,9 @@ from paceline.core.errors import FieldError
 FIRST_STEP_CHARS = 4_096
 """How many characters are measured at once; halved until the column is found."""
 
+MIN_BLOCK_CHARS = 256
+"""So much text is looked at line by line."""
+
 _BREAK = re.compile(r"\r\n|\n|\r")
 
 
@@ -87,20 +90,33 @@ def width_of(text: str, encoding: Encoding) -> int:
 
 
 def _line_start(text: str, line: int) -> int | None:
-    """Where that line begins; None if there are fewer."""
-    start = 0
-    if "\r" not in text:
-        for _ in range(line):
-            start = text.find("\n", start) + 1
-            if start == 0:
-                return None
-        return start
+    """Where that line begins; None if there are fewer. Larger and larger blocks are counted as a whole, and in the one
+    that has it, smaller and smaller ones."""
+    at, step, is_found = 0, MIN_BLOCK_CHARS, line == 0
+    while step >= MIN_BLOCK_CHARS and at < len(text):
+        end = at + step
+        if text.startswith("\r\n", end - 1):
+            end += 1
+        num_breaks = _num_breaks(text, at, end)
+        if num_breaks < line:
+            at, line = end, line - num_breaks
+        else:
+            is_found = True
+        step = step // 2 if is_found else step * 2
     if line == 0:
-        return 0
-    for number, found in enumerate(_BREAK.finditer(text), start=1):
+        return at
+    for number, found in enumerate(_BREAK.finditer(text, at), start=1):
         if number == line:
             return found.end()
     return None
+
+
+def _num_breaks(text: str, start: int, end: int) -> int:
+    """Line ends in a part of a text that begins and ends between them."""
+    num = text.count("\n", start, end)
+    if text.find("\r", start, end) >= 0:
+        num += text.count("\r", start, end) - text.count("\r\n", start, end)
+    return num
 
 
 def _advance(text: str, start: int, end: int, num_columns: int, encoding: Encoding) -> int:

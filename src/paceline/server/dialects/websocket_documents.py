@@ -21,6 +21,11 @@ MAX_SHARED_CHARS = 1_000_000_000
 """Of all connections together: at most 1 to 4 GB, by what the texts are written in."""
 
 
+MAX_EDITED_CHARS = 100_000_000
+"""By one message: each edit looks through the whole text, so that all take about 0.2 s at most. A client with more to
+say opens the document again."""
+
+
 class OutOfSyncError(Exception):
     """The text of a document is not known; its client must open it again.
 
@@ -85,7 +90,8 @@ class OpenDocuments:
         """Apply edits. A document that was lost already stays so, without a word.
 
         Raises:
-            OutOfSyncError: the version is not the next one, or a range is outside the text; it is lost now.
+            OutOfSyncError: the version is not the next one, a range is outside the text, or there are too many edits
+                for so long a text; it is lost now.
             DocumentLimitError: the text has become too long; it is not held any more.
         """
         document_id = message.document_id
@@ -95,7 +101,11 @@ class OpenDocuments:
         try:
             if message.version != document.version + 1:
                 raise OutOfSyncError(document_id)
+            num_chars = 0
             for edit in message.edits:
+                if num_chars > MAX_EDITED_CHARS:
+                    raise OutOfSyncError(document_id)
+                num_chars += len(document.text)
                 self._apply(document, edit, encoding, at_ms)
         except (OutOfSyncError, FieldError) as error:
             self._lose(document_id)
