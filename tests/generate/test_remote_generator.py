@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from paceline.core.errors import (
     UnknownModelError,
     UpstreamError,
 )
+from paceline.generate.remote import stream as remote_stream
 from paceline.generate.remote.assembly import StreamAssembler
 from paceline.generate.remote.errors import UpstreamBusyError, retry_after_s, sanitized
 from paceline.generate.remote.generator import RemoteGenerator
@@ -33,6 +35,7 @@ from tests.generate.upstreams import (
     json_reply,
     llama_cpp_stream,
     ollama_stream,
+    openai_chunk,
     plain_stream,
     sse,
     vllm_stream,
@@ -258,6 +261,44 @@ def test_failures_of_the_server_become_one_sentence(reply: Reply, sentence: str)
         assert caught.value.http_status == 502
         upstream.routes["/v1/completions"] = Reply(vllm_stream())
         assert text_of(await read(generator, GenerateParams())) == "".join(PIECES)
+
+    run(reply, test)
+
+
+DONE = plain_stream()[:-1]
+
+
+@pytest.mark.parametrize("reply", [Reply(DONE, is_held=True), Reply(DONE, is_cut=True)])
+def test_a_model_that_is_done_is_done_whatever_its_server_does_then(
+    reply: Reply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_stream, "FIGURES_S", 0.01)
+
+    async def test(generator: RemoteGenerator, upstream: Upstream) -> None:
+        chunks = await read(generator, GenerateParams())
+        assert (text_of(chunks), chunks[-1].finish_reason) == ("".join(PIECES), "stop")
+
+    run(reply, test)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply((), is_held=True),
+        Reply(chain(vllm_stream()[:2], repeat(b": still there\n\n"))),
+        Reply(repeat(sse(openai_chunk({"text": ""})))),
+        Reply(repeat(b"{}"), status=500),
+    ],
+)
+def test_a_server_that_says_nothing_is_given_up_whatever_it_sends(
+    reply: Reply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_stream, "READ_TIMEOUT_S", 0.03)
+
+    async def test(generator: RemoteGenerator, upstream: Upstream) -> None:
+        with pytest.raises(UpstreamError, match=r"sent nothing for 120 s|answered with status 500"):
+            await read(generator, GenerateParams())
+        await upstream.left.wait()
 
     run(reply, test)
 

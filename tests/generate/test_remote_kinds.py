@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from paceline.core.errors import InputError
 from paceline.core.types import Snippet
 from paceline.generate.remote.framing import Framer
-from paceline.generate.remote.llama_cpp import LlamaCppDialect, SlotTable
+from paceline.generate.remote.llama_cpp import SlotTable
 from paceline.generate.remote.types import Ask, Rendered
 from paceline.generate.types import GenerateParams, PromptParts, Session
 from tests.generate.remote import DIALECTS, PARTS, TwoTexts, dialect_of, generator_of, read, text_of
@@ -103,7 +103,7 @@ def _pieces(kind: str, parts: Sequence[bytes]) -> list[Any]:
 
 def call(kind: str, params: GenerateParams, **more: Any) -> tuple[str, dict[str, Any]]:
     rendered = more.pop("rendered", Rendered(prompt="a", suffix="b"))
-    made = dialect_of(kind).call(Ask(model="m", rendered=rendered, params=params, **more))
+    made = next(dialect_of(kind).calls(Ask(model="m", rendered=rendered, params=params, **more)))
     return made.path, made.body
 
 
@@ -291,6 +291,42 @@ def test_a_prompt_that_is_too_long_is_cut_shorter_and_asked_again() -> None:
     assert sizes == [959, 671, 469, 2000]
 
 
-def test_dialects_without_optional_fields_say_so() -> None:
-    assert not LlamaCppDialect().ask_less()
-    assert not dialect_of("ollama").ask_less()
+def test_requests_that_are_refused_together_leave_out_no_more_than_one_alone() -> None:
+    def strict(posted: Any) -> Reply:
+        return json_reply({}, 422) if "logprobs" in posted.body else Reply(plain_stream())
+
+    async def main() -> list[set[str]]:
+        upstream = Upstream({"/v1/completions": strict})
+        async with upstream.running() as url:
+            generator = generator_of(url, "openai")
+            answers = await asyncio.gather(*(read(generator, GenerateParams()) for _ in range(4)))
+            assert [text_of(chunks) for chunks in answers] == [TEXT] * 4
+            await read(generator, GenerateParams())
+            await generator.aclose()
+        return [{"logprobs", "stream_options"} & posted.body.keys() for posted in upstream.posted]
+
+    asked = asyncio.run(main())
+    assert asked[-1] == {"stream_options"}
+    assert len(asked) == 9
+
+
+SHAPES = (
+    [],
+    [[-0.1]],
+    {"tokens": "a"},
+    {"content": 3},
+    {"tokens": [1], "token_logprobs": [0]},
+    "x",
+)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_log_probabilities_of_another_shape_are_none(shape: object) -> None:
+    own = {
+        "openai": sse(openai_chunk({"text": "a", "logprobs": shape})),
+        "llama.cpp": sse({"content": "a", "completion_probabilities": shape}),
+        "ollama": sse({"response": "a", "done": False, "logprobs": shape})[6:],
+    }
+    for kind, event in own.items():
+        (piece,) = _pieces(kind, [event])
+        assert (piece.text, piece.tokens) == ("a", ())

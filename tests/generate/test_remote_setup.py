@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -265,6 +266,11 @@ def test_servers_that_cannot_be_used_say_why() -> None:
     ) as caught:
         open_remote(UpstreamConfig(url="http://127.0.0.1:9"), Renderers())
     assert caught.value.exit_code == 7
+
+
+def test_an_endless_list_is_none() -> None:
+    with pytest.raises(ConfigError, match="lists no model"):
+        opened({"/v1/models": Reply(repeat(b" " * 1_000_000))})
 
 
 @pytest.mark.parametrize("token", ["a\nb", "schlüssel"])

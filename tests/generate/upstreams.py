@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ class Posted(NamedTuple):
 class Reply(NamedTuple):
     """What is sent back: these parts, one network write each."""
 
-    parts: Sequence[bytes] = ()
+    parts: Iterable[bytes] = ()
     status: int = 200
     headers: tuple[str, ...] = ("Content-Type: text/event-stream; charset=utf-8",)
     is_held: bool = False

@@ -17,7 +17,7 @@ from paceline.generate.remote.types import Call
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 120.0
-"""Between two pieces of an answer. A cold server loads its model, and reads a long prompt, before the first."""
+"""Between two pieces of text in an answer, whatever else comes. A cold server loads its model, and reads a long prompt, before the first."""
 WRITE_TIMEOUT_S = 30.0
 MAX_ERROR_BYTES = 65_536
 KEEP_ALIVE_S = 30.0
@@ -30,6 +30,13 @@ def headers_of(token: str) -> dict[str, str]:
     """What every request carries."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "paceline"}
     return headers | {"Authorization": f"Bearer {token}"} if token else headers
+
+
+def silent() -> UpstreamError:
+    """The server took the request and says nothing more that has a meaning."""
+    return UpstreamError(
+        f"The upstream server sent nothing for {READ_TIMEOUT_S:.0f} s; check what it does."
+    )
 
 
 def unreachable(error: httpx.HTTPError) -> UpstreamError:
@@ -84,9 +91,7 @@ class Connection:
                 raise error_of(response.status_code, response.headers, body, prompt=prompt)
             yield response
         except httpx.TimeoutException as cause:
-            raise UpstreamError(
-                f"The upstream server sent nothing for {READ_TIMEOUT_S:.0f} s; check what it does."
-            ) from cause
+            raise silent() from cause
         except httpx.HTTPError as cause:
             raise UpstreamError(
                 "The upstream server closed the connection before its answer was complete."

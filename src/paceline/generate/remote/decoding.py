@@ -14,6 +14,8 @@ from paceline.generate.types import TokenDetail
 MIN_LOGPROB = -1e4
 """Stands for a probability of zero, which no JSON has a number for."""
 
+NOTHING = msgspec.Raw(b"null")
+
 _Event = TypeVar("_Event")
 
 
@@ -37,6 +39,11 @@ class TokenEntry(AlternativeEntry):
     top_logprobs: list[AlternativeEntry] = []
 
 
+_ENTRIES: msgspec.json.Decoder[list[TokenEntry] | None] = msgspec.json.Decoder(
+    list[TokenEntry] | None
+)
+
+
 def decode_event(decoder: msgspec.json.Decoder[_Event], data: bytes) -> _Event:
     """One event, typed.
 
@@ -50,6 +57,19 @@ def decode_event(decoder: msgspec.json.Decoder[_Event], data: bytes) -> _Event:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise malformed("an event that cannot be read") from None
     raise error_in_stream(failure.error)
+
+
+def read_or_none(decoder: msgspec.json.Decoder[_Event], raw: msgspec.Raw) -> _Event | None:
+    """Log-probabilities as servers have them; None if these have another shape. The text is good without."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError:
+        return None
+
+
+def details_in(raw: msgspec.Raw) -> tuple[TokenDetail, ...]:
+    """As details_of, of what an event holds."""
+    return details_of(read_or_none(_ENTRIES, raw))
 
 
 def logprob_of(value: float | None) -> float:

@@ -8,11 +8,12 @@ Source: llama.cpp, tools/server/README.md; the events are those of its `stream` 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
 
-from paceline.generate.remote.decoding import TokenEntry, decode_event, details_of
+from paceline.generate.remote.decoding import NOTHING, decode_event, details_in
 from paceline.generate.remote.types import Ask, Call, Framing, Piece
 
 FINAL_FIELDS = (
@@ -35,7 +36,7 @@ class _Event(msgspec.Struct):
     tokens_predicted: int | None = None
     tokens_evaluated: int | None = None
     timings: _Timings | None = None
-    completion_probabilities: list[TokenEntry] = []
+    completion_probabilities: msgspec.Raw = NOTHING
 
 
 _EVENT = msgspec.json.Decoder(_Event)
@@ -72,8 +73,12 @@ class LlamaCppDialect:
     def __init__(self, *, num_slots: int = 1, prefix: str = "") -> None:
         self._slots, self._prefix = SlotTable(num_slots), prefix
 
-    def call(self, ask: Ask) -> Call:
-        """See Dialect. Two texts go to `/infill`, one to `/completion`."""
+    def calls(self, ask: Ask) -> Iterator[Call]:
+        """See Dialect. It ignores what it does not know."""
+        yield self._call(ask)
+
+    def _call(self, ask: Ask) -> Call:
+        """Two texts go to `/infill`, one to `/completion`."""
         rendered = ask.rendered
         body = self._settings(ask)
         if ask.prompt_ids is not None or rendered.suffix is None:
@@ -112,11 +117,7 @@ class LlamaCppDialect:
             body["id_slot"] = slot
         return body
 
-    def ask_less(self) -> bool:
-        """It ignores what it does not know."""
-        return False
-
-    def ask_as_before(self) -> None:
+    def settle(self, call: Call) -> None:
         """Nothing was left out."""
 
     def read(self, data: bytes) -> Piece:
@@ -125,7 +126,7 @@ class LlamaCppDialect:
         timings = event.timings if event.stop else None
         return Piece(
             text=event.content,
-            tokens=details_of(event.completion_probabilities),
+            tokens=details_in(event.completion_probabilities),
             completion_tokens=event.tokens_predicted,
             prompt_tokens=event.tokens_evaluated or 0,
             cached_tokens=(timings.cache_n or 0) if timings else 0,

@@ -8,12 +8,13 @@ Source: Ollama, docs/api.md (generate a completion) and docs/modelfile.md (optio
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
 
 from paceline.core.errors import InputError
-from paceline.generate.remote.decoding import TokenEntry, decode_event, details_of
+from paceline.generate.remote.decoding import NOTHING, decode_event, details_in
 from paceline.generate.remote.types import Ask, Call, Framing, Piece
 
 KEEP_ALIVE = "30m"
@@ -26,7 +27,7 @@ class _Event(msgspec.Struct):
     done_reason: str | None = None
     prompt_eval_count: int | None = None
     eval_count: int | None = None
-    logprobs: list[TokenEntry] = []
+    logprobs: msgspec.Raw = NOTHING
 
 
 _EVENT = msgspec.json.Decoder(_Event)
@@ -40,8 +41,11 @@ class OllamaDialect:
     def __init__(self, context_tokens: dict[str, int], *, prefix: str = "") -> None:
         self._context_tokens, self._prefix = context_tokens, prefix
 
-    def call(self, ask: Ask) -> Call:
-        """See Dialect."""
+    def calls(self, ask: Ask) -> Iterator[Call]:
+        """See Dialect. It ignores what it does not know."""
+        yield self._call(ask)
+
+    def _call(self, ask: Ask) -> Call:
         if ask.prompt_ids is not None:
             raise InputError("Ollama takes no prompts of ids; send text.")
         body: dict[str, Any] = {
@@ -75,11 +79,7 @@ class OllamaDialect:
             options |= {"top_k": params.top_k or 0, "top_p": params.top_p, "min_p": params.min_p}
         return options
 
-    def ask_less(self) -> bool:
-        """It ignores what it does not know."""
-        return False
-
-    def ask_as_before(self) -> None:
+    def settle(self, call: Call) -> None:
         """Nothing was left out."""
 
     def read(self, data: bytes) -> Piece:
@@ -88,7 +88,7 @@ class OllamaDialect:
         is_done = event.done
         return Piece(
             text=event.response or "",
-            tokens=details_of(event.logprobs),
+            tokens=details_in(event.logprobs),
             completion_tokens=event.eval_count if is_done else None,
             prompt_tokens=event.prompt_eval_count or 0,
             end=_end(event.done_reason) if is_done else None,

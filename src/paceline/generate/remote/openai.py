@@ -9,11 +9,19 @@ Sources: OpenAI's API reference (legacy completions); vLLM's and SGLang's OpenAI
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
 
-from paceline.generate.remote.decoding import TokenEntry, decode_event, details_of, logprob_of
+from paceline.generate.remote.decoding import (
+    NOTHING,
+    TokenEntry,
+    decode_event,
+    details_of,
+    logprob_of,
+    read_or_none,
+)
 from paceline.generate.remote.types import Ask, Call, Framing, Piece
 from paceline.generate.types import TokenDetail
 
@@ -41,7 +49,7 @@ class _Choice(msgspec.Struct):
     text: str | None = None
     delta: _Delta | None = None
     """Mistral's place for the text."""
-    logprobs: _Logprobs | None = None
+    logprobs: msgspec.Raw = NOTHING
     finish_reason: str | None = None
 
 
@@ -61,6 +69,7 @@ class _Event(msgspec.Struct):
 
 
 _EVENT = msgspec.json.Decoder(_Event)
+_LOGPROBS: msgspec.json.Decoder[_Logprobs | None] = msgspec.json.Decoder(_Logprobs | None)
 
 
 class OpenAiDialect:
@@ -70,10 +79,20 @@ class OpenAiDialect:
 
     def __init__(self, path: str = "/v1/completions", *, flavour: Flavour = "openai") -> None:
         self._path, self._flavour = path, flavour
-        self._level = self._level_before = _ALL
+        self._level = _ALL
 
-    def call(self, ask: Ask) -> Call:
-        """See Dialect. Greedy requests carry no settings of sampling."""
+    def calls(self, ask: Ask) -> Iterator[Call]:
+        """See Dialect. First without log-probabilities, then with nothing that is not OpenAI's, Mistral's and
+        DeepSeek's."""
+        for level in range(self._level, _BARE + 1):
+            yield self._call(ask, level)
+
+    def settle(self, call: Call) -> None:
+        """See Dialect. Requests that were under way together teach the same."""
+        self._level = max(self._level, call.num_left_out)
+
+    def _call(self, ask: Ask, level: int) -> Call:
+        """Greedy requests carry no settings of sampling."""
         params, rendered = ask.params, ask.rendered
         body: dict[str, Any] = {
             "model": ask.model,
@@ -88,11 +107,11 @@ class OpenAiDialect:
             body["stop"] = list(params.stop[:MAX_STOPS])
         if params.temperature > 0 and params.top_p < 1:
             body["top_p"] = params.top_p
-        if self._level < _BARE:
+        if level < _BARE:
             body |= self._extras(ask)
-        if self._level < _NO_LOGPROBS:
+        if level < _NO_LOGPROBS:
             body["logprobs"] = max(params.num_top_logprobs or 0, 1)
-        return Call(path=self._path, body=body)
+        return Call(path=self._path, body=body, num_left_out=level)
 
     def _extras(self, ask: Ask) -> dict[str, Any]:
         """What OpenAI itself does not know, or few of those who claim to be like it."""
@@ -113,17 +132,6 @@ class OpenAiDialect:
             extras["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
             extras["add_special_tokens"] = False  # the text has them where they belong
         return extras
-
-    def ask_less(self) -> bool:
-        """First without log-probabilities, then with nothing that is not OpenAI's, Mistral's and DeepSeek's."""
-        if self._level == _BARE:
-            return False
-        self._level += 1
-        return True
-
-    def ask_as_before(self) -> None:
-        """Ask for everything again."""
-        self._level = _ALL
 
     def read(self, data: bytes) -> Piece:
         """See Dialect."""
@@ -150,7 +158,8 @@ def _end(reason: str | None) -> Literal["stop", "length"] | None:
     return "length" if "length" in reason else "stop"
 
 
-def _tokens(logprobs: _Logprobs | None) -> tuple[TokenDetail, ...]:
+def _tokens(raw: msgspec.Raw) -> tuple[TokenDetail, ...]:
+    logprobs = read_or_none(_LOGPROBS, raw)
     if logprobs is None:
         return ()
     if logprobs.content is not None:

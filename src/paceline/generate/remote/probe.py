@@ -10,6 +10,7 @@ anything else that has OpenAI's routes                        openai
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
@@ -29,6 +30,8 @@ from paceline.generate.remote.errors import (
 Kind = Literal["openai", "vllm", "sglang", "llama.cpp", "ollama"]
 
 PROBE_TIMEOUT_S = 10.0
+MAX_ANSWER_BYTES = 16_000_000
+"""No list of models is as long; what is, is none."""
 MAX_LISTED_MODELS = 1000
 OLLAMA_CONTEXT_TOKENS = 4096
 """What Ollama itself takes by default, however long a window the model has."""
@@ -201,7 +204,8 @@ class Prober:
         """The JSON object there; None if there is none. Whether the server is there at all shows the first."""
         url = self._address.origin + path
         try:
-            response = self._client.request(method, url, json=body)
+            with self._client.stream(method, url, json=body) as response:
+                content = _read(response)
         except (httpx.HTTPError, httpx.InvalidURL) as cause:
             reason = " in time" if isinstance(cause, httpx.TimeoutException) else ""
             raise UpstreamError(
@@ -223,7 +227,7 @@ class Prober:
         if response.status_code != 200:
             return None
         try:
-            return _object(msgspec.json.decode(response.content)) or None
+            return _object(msgspec.json.decode(content)) or None
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
@@ -231,6 +235,22 @@ class Prober:
 def probe(address: Address, *, kind: Kind | None = None, token: str = "") -> FoundServer:
     """Ask the server at `address` what it is. Raises as Prober.find."""
     return Prober(address, token=token).find(kind)
+
+
+def _read(response: httpx.Response) -> bytes:
+    """The body, or nothing if it is too long.
+
+    Raises:
+        httpx.ReadTimeout: its end does not come, though something does.
+    """
+    body, until_s = bytearray(), time.monotonic() + PROBE_TIMEOUT_S
+    for raw in response.iter_bytes():
+        body += raw
+        if len(body) > MAX_ANSWER_BYTES:
+            return b""
+        if time.monotonic() > until_s:
+            raise httpx.ReadTimeout("the answer has no end")
+    return bytes(body)
 
 
 def _openai_model(entry: dict[str, Any]) -> FoundModel:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from paceline.core.errors import PromptTooLongError, UpstreamError
 from paceline.generate.remote.assembly import StreamAssembler
-from paceline.generate.remote.connection import Connection
+from paceline.generate.remote.connection import READ_TIMEOUT_S, Connection, silent
 from paceline.generate.remote.errors import UpstreamRefusedError
 from paceline.generate.remote.framing import Framer
 from paceline.generate.remote.lanes import Lanes
@@ -24,6 +24,8 @@ SHORTENED_SHARE = 0.7
 """A prompt that the server finds too long was estimated too short; three times this is a third."""
 
 
+FIGURES_S = 1.0
+"""So long may the counts come after the word that the model is done; without them, too, it is."""
 DRAIN_S = 0.02
 """The end of an answer comes with its last event; only a connection that was read to the end is used again."""
 
@@ -141,36 +143,55 @@ class RemoteStream:
 
     async def _read_once(self, budget: int | None) -> FinishReason:
         rendered = self._render(budget)
-        async with self._open(self._ask(rendered)) as response:
-            text = self._text = StreamAssembler(
-                self._params, self._stops, estimated_prompt_tokens=rendered.num_tokens
-            )
-            reason = await self._read_pieces(response, text)
+        text = StreamAssembler(
+            self._params, self._stops, estimated_prompt_tokens=rendered.num_tokens
+        )
+        try:
+            async with (
+                asyncio.timeout(READ_TIMEOUT_S) as patience,
+                self._open(self._ask(rendered)) as response,
+            ):
+                self._text = text
+                reason = await self._read_pieces(response, text, patience)
+        except TimeoutError as cause:
+            if text.model_end is None:
+                raise silent() from cause
+            reason = text.model_end
         if text.prompt_tokens and self._parts.prompt_ids is None:
             self._model.renderer.learn(rendered, text.prompt_tokens)
         return reason
 
-    async def _read_pieces(self, response: httpx.Response, text: StreamAssembler) -> FinishReason:
-        """Read until the server is done, or nothing more is wanted."""
+    async def _read_pieces(
+        self, response: httpx.Response, text: StreamAssembler, patience: asyncio.Timeout
+    ) -> FinishReason:
+        """Read until the server is done, or nothing more is wanted; text lets `patience` begin anew."""
         framer = Framer(self._dialect.framing)
         answer = response.aiter_bytes()
-        async for raw in answer:
-            for data in framer.feed(raw):
-                if self._take(data, text):
-                    if text.end is None:
-                        await _drain(answer)
-                    return text.end or text.model_end or "stop"
+        try:
+            async for raw in answer:
+                for data in framer.feed(raw):
+                    if self._take(data, text, patience):
+                        if text.end is None:
+                            await _drain(answer)
+                        return text.end or text.model_end or "stop"
+        except httpx.HTTPError:
+            if text.model_end is None:
+                raise
         for data in framer.finish():
-            if self._take(data, text):
+            if self._take(data, text, patience):
                 break
         if text.end is None and text.model_end is None:
             raise UpstreamError("The upstream server ended its answer in the middle.")
         return text.end or text.model_end or "stop"
 
-    def _take(self, data: bytes, text: StreamAssembler) -> bool:
+    def _take(self, data: bytes, text: StreamAssembler, patience: asyncio.Timeout) -> bool:
         """Hand on one event; True if it was the last that is wanted."""
+        was_ended = text.model_end is not None
         piece = self._dialect.read(data)
         chunk = text.add(piece)
+        if (piece.text or piece.end) and not was_ended:
+            wait_s = READ_TIMEOUT_S if text.model_end is None else FIGURES_S
+            patience.reschedule(asyncio.get_running_loop().time() + wait_s)
         if chunk is not None:
             self._out.put_nowait(chunk)
         return text.end is not None or piece.is_last
@@ -180,20 +201,20 @@ class RemoteStream:
         """Post; what the server refuses is asked again with less, as long as there is something to leave out."""
         prompt = f"{ask.rendered.prompt}\n{ask.rendered.suffix or ''}"
         refusal: UpstreamRefusedError | None = None
-        while True:
+        for call in self._dialect.calls(ask):
             is_open = False
             try:
-                async with self._connection.open(self._dialect.call(ask), prompt=prompt) as found:
+                async with self._connection.open(call, prompt=prompt) as found:
                     is_open = True
+                    self._dialect.settle(call)
                     yield found
                 return
             except UpstreamRefusedError as error:
                 if is_open or not error.may_be_a_field:
                     raise
                 refusal = refusal or error
-                if not self._dialect.ask_less():
-                    self._dialect.ask_as_before()
-                    raise refusal from None
+        assert refusal is not None, "a dialect has at least one call"
+        raise refusal from None
 
     def _ask(self, rendered: Rendered) -> Ask:
         params = self._params

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -79,6 +80,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     body: dict[str, Any]
+    num_left_out: int = 0
+    """How many groups of fields, which not every server knows, are left out."""
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,10 +108,10 @@ class Dialect(Protocol):
         """How its events are told apart."""
         ...
 
-    def call(self, ask: Ask) -> Call:
-        """Put `ask` in this server's words.
+    def calls(self, ask: Ask) -> Iterator[Call]:
+        """Put `ask` in this server's words; what is to be posted next if the server refuses a field of that.
 
-        Raises:
+        Raises, when the first is asked for:
             InputError: it cannot be asked that.
         """
         ...
@@ -121,10 +124,6 @@ class Dialect(Protocol):
         """
         ...
 
-    def ask_less(self) -> bool:
-        """The server refused a request: leave out what it may not know. False: nothing is left to leave out."""
-        ...
-
-    def ask_as_before(self) -> None:
-        """Leaving out did not help: take it back."""
+    def settle(self, call: Call) -> None:
+        """The server took `call`: what it leaves out is not asked for any more."""
         ...
