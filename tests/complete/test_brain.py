@@ -52,6 +52,22 @@ def test_nobody_is_answered_from_another_document() -> None:
     assert len(generator.calls) == 2
 
 
+def test_nobody_learns_which_names_another_user_wrote() -> None:
+    text = "def area(x):\n    return "
+
+    def of(user: str, text: str, path: str) -> CompleteRequest:
+        document = Document(path=path, text=text)
+        return CompleteRequest(cursor=Cursor(document=document, offset=len(text)), user_id=user)
+
+    _, own, others, nobodys = run(
+        Service(FakeGenerator(["frobnicate(x)", "\n"]), QUIET),
+        of("ann\0", "def frobnicate(x):\n    return ", "lib.py"),
+        *(of(user, text, "b.py") for user in ("ann\0", "bob\0", "")),
+    )
+    assert own.text == "frobnicate(x)"
+    assert others.drop == nobodys.drop == Drop("unknown_name")
+
+
 def test_after_an_accept_the_next_is_there_already() -> None:
     generator = FakeGenerator(["sorted", " + ", "sum", "\n"])
     service = Service(generator, CompleteConfig(is_gated=False, confidence=SURE))

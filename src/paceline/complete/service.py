@@ -272,13 +272,12 @@ class Service:
         trace.model_id = request.model_id or self._answering.model(None).model_id
         if self.config.is_code_in_traces:
             trace.path = document.path
-        root = request.context.workspace_root
         with watch.span("read"), contained(trace, "read"):
             state.is_project_known = False
             state.is_project_known = self._answering.project.update_all(
-                (*request.context.open_documents, document)
+                (*request.context.open_documents, document), owner_of(request.user_id)
             )
-        scene = self._scene(state, cursor, root, request.mode or "single_line", request.trigger)
+        scene = self._scene(state, request, cursor, request.mode or "single_line", request.trigger)
         return Ask(request, state, scene, trace, watch)
 
     def _with_language(self, request: CompleteRequest) -> CompleteRequest:
@@ -342,10 +341,9 @@ class Service:
     async def _prefetch(self, state: DocumentState, last: Last, request: CompleteRequest) -> None:
         """Answer `request`, which follows `last`, into the cache. Nobody waits, so nobody hears of errors."""
         await asyncio.sleep(0)  # the answer goes out first
-        root = request.context.workspace_root
         try:
             if self._answering.keep_leftovers(
-                last, lambda cursor: self._scene(state, cursor, root)
+                last, lambda cursor: self._scene(state, request, cursor)
             ):
                 return
             ahead = self._open(request)
@@ -361,9 +359,9 @@ class Service:
         self,
         state: DocumentState,
         cursor: Cursor,
-        root: str,
         mode: Mode = "single_line",
         trigger: Trigger = "automatic",
+        request: CompleteRequest,
     ) -> Scene:
         document = cursor.document
         language = language_of(document)
@@ -371,7 +369,8 @@ class Service:
             cursor,
             mode,
             trigger=trigger,
-            project=self._answering.project.seen_from(document, root)
+        root, owner = request.context.workspace_root, owner_of(request.user_id)
+            project=self._answering.project.seen_from(document, root, owner)
             if state.is_project_known
             else None,
             rejected=state.history.rejected_at(_before(cursor)),

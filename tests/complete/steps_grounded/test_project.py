@@ -145,6 +145,23 @@ def test_names_follow_the_newest_text() -> None:
     assert not index.has_name("javascript", "net")
 
 
+def test_what_one_user_wrote_no_other_hears_of() -> None:
+    index = ProjectIndex()
+    path = "billing.py"
+    index.update_all([Document(path=path, text="import vault\nclass Ledger:\n    pin = 1")], "ann")
+    index.update_all([Document(path=path, text="x = 1")], "bob")
+    ann, bob, nobody = (
+        index.seen_from(Document(path=path, text=""), owner=owner) for owner in ("ann", "bob", "")
+    )
+    assert ann.has_name("python", "Ledger") and ann.has_attribute("python", "pin")
+    assert ann.has_module("python", "vault")
+    for other in (bob, nobody):
+        assert not other.has_name("python", "Ledger")
+        assert not other.has_attribute("python", "pin")
+        assert other.has_module("python", "vault") is None
+    assert bob.has_name("python", "x") and not ann.has_name("python", "x")
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(project, "MAX_DOCUMENTS", 3)
     monkeypatch.setattr(project, "MAX_NAMES", 50)
@@ -154,8 +171,11 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         index.update(Document(path="0.py", text="name_0 = 1"))
     assert index.num_documents == 3
     assert index.has_name("python", "name_0") and not index.has_name("python", "name_2")
-    index.update(Document(path="large.py", text=" ".join(f"word_{number}" for number in range(90))))
+    large = Document(path="large.py", text=" ".join(f"word_{number}" for number in range(90)))
+    index.update(large)
     assert index.num_documents == 1
+    index.update(Document(path="small.py", text="tiny = 1"), "ann")
+    assert index.num_documents == 1 and index.has_name("python", "tiny", "ann")
 
 
 @settings(max_examples=60, deadline=None)
