@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline.complete.service import Service
+from paceline.complete.session import document_key
 from paceline.complete.wire import WireDocument, WireRequest
 from paceline.core.errors import FieldError, InputError
 from paceline.generate.types import Session
@@ -92,6 +93,28 @@ def test_two_users_share_neither_session_nor_name() -> None:
     assert ada.user_id != bob.user_id
     nobody = for_caller(wire, Caller(), is_local=False)
     assert (nobody.session, nobody.user_id) == (Session("s", "a.py"), "s")
+
+
+@pytest.mark.parametrize(
+    ("session_id", "document_id", "forged"),
+    [
+        ("s", "a.py", {"session_id": "ann\0s", "document_id": "a.py"}),
+        ("session", "x", {"session_id": "ann", "document_id": "session\0ann\0session\0x"}),
+    ],
+)
+def test_who_shows_no_token_cannot_name_another_users_session(
+    session_id: str, document_id: str, forged: dict[str, str]
+) -> None:
+    named = BODY | {"session_id": session_id, "document_id": document_id}
+    anns, nobodys = (
+        for_caller(decode_json(json.dumps(body), WireRequest), caller, is_local=False)
+        for body, caller in (
+            (named, Caller(user_id="ann", token_id="1")),
+            (BODY | forged, Caller()),
+        )
+    )
+    assert anns.session != nobodys.session
+    assert document_key(anns) != document_key(nobodys)
 
 
 def test_a_folder_is_read_only_for_who_is_here_and_not_outside_of_it(tmp_path: Path) -> None:

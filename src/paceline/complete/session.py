@@ -238,7 +238,7 @@ class Documents:
     def state(self, request: CompleteRequest) -> DocumentState:
         """The state of the request's document, made anew if it is not known (any more)."""
         is_named = request.session is not None or bool(request.cursor.document.path)
-        owner = None if is_named else f"{request.user_id}\0{request.cursor.document.language}"
+        owner = None if is_named else repr((request.user_id, request.cursor.document.language))
         state = None if owner is None else self._nameless(owner, request.cursor)
         key = document_key(request) if state is None else state.key
         state = state or self._states.get(key)
@@ -285,5 +285,5 @@ def document_key(request: CompleteRequest) -> str:
         parts = ("path", document.path)
     else:
         parts = ("start", document.language, document.text[:START_CHARS])
-    joined = "\0".join((request.user_id, *parts)).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(joined, digest_size=12).hexdigest()
+    named = repr((request.user_id, *parts))  # no part can be taken for two
+    return hashlib.blake2b(named.encode(), digest_size=12).hexdigest()

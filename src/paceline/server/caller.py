@@ -62,9 +62,9 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     def session(self, session: Session | None) -> Session | None:
         """A session of this user alone."""
-        if session is None or not self.user_id:
-            return session
-        return Session(self.tenant(session.session_id), session.document_id)
+        if session is None:
+            return None
+        return Session(self.tenant(session.session_id), session.document_id.replace("\0", " "))
 
 
 ANONYMOUS = Caller()
