@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
-from datetime import UTC, datetime
 from itertools import chain, repeat
 from typing import Any
 
@@ -22,7 +21,7 @@ from paceline.core.errors import (
 )
 from paceline.generate.remote import stream as remote_stream
 from paceline.generate.remote.assembly import StreamAssembler
-from paceline.generate.remote.errors import UpstreamBusyError, retry_after_s, sanitized
+from paceline.generate.remote.errors import UpstreamBusyError
 from paceline.generate.remote.generator import RemoteGenerator
 from paceline.generate.remote.types import Piece
 from paceline.generate.types import GenerateParams, PromptParts, Session, TextChunk, TokenDetail
@@ -484,21 +483,3 @@ def test_the_token_itself_is_an_alternative_only_if_it_is_probable(
     chunk = assembler.add(Piece(text="a", tokens=(TokenDetail("a", -1.0, top),)))
     assert chunk is not None
     assert "".join(name for name, _ in chunk.tokens[0].alternatives) == expected
-
-
-def test_retry_after_in_all_forms() -> None:
-    now = datetime(2026, 11, 25, 4, 0, tzinfo=UTC)
-    assert retry_after_s("Wed, 25 Nov 2026 04:00:30 GMT", now) == 30
-    assert [retry_after_s(value, now) for value in ("12", "-3", "", "soon", "9" * 9)] == [
-        12,
-        1,
-        1,
-        1,
-        3600,
-    ]
-
-
-def test_reasons_are_one_short_printable_line() -> None:
-    assert sanitized("a\x1b[31m\n\tb ") == "a [31m b"
-    assert len(sanitized("x y " * 200)) <= 160
-    assert sanitized("at: def area(width, height)", "x\ndef area(width,\n  height): pass") == ""
