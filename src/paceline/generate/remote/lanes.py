@@ -57,9 +57,9 @@ class Lanes:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # its place came with the cancellation
+            if not turn.cancelled():  # its place came with the cancellation
                 self._num_running[lane] -= 1
-            else:
+            elif turn in queue:
                 queue.remove(turn)
             self._wake()
             raise
@@ -78,5 +78,7 @@ class Lanes:
         for lane in lanes:
             while self._waiting[lane] and self._has_place(lane):
                 turn = self._waiting[lane].popleft()
+                if turn.done():  # cancelled, but whoever waited has not run since
+                    continue
                 self._num_running[lane] += 1
                 turn.set_result(None)
