@@ -27,9 +27,9 @@ def test_the_brain_answers_and_hears_what_became_of_it() -> None:
         completion = await completer.complete(REQUEST)
         assert [item.text for item in completion.items] == ["return 1"]
         assert completion.items[0].range.start == REQUEST.position
-        completer.record(
-            Event(event_id="e", request_id="cmpl-1", kind="partially_accepted", num_chars=3)
-        )
+        part = Event(event_id="e", request_id="cmpl-1", kind="partially_accepted", num_chars=3)
+        completer.record(part)
+        completer.record(part)
         completer.record(Event(event_id="f", request_id="cmpl-1", kind="retained"))
         trace = service.traces.get("cmpl-1")
         assert trace is not None
