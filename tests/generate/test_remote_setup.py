@@ -249,8 +249,11 @@ def test_settings_win_over_what_is_found() -> None:
 
 def test_servers_that_cannot_be_used_say_why() -> None:
     loading = json_reply({"error": {"message": "Loading model", "code": 503}}, 503)
-    with pytest.raises(UpstreamBusyError, match=r"is not ready \(status 503\); try again in 1 s"):
+    with pytest.raises(
+        UpstreamBusyError, match=r"is not ready \(status 503\); try again in 1 s"
+    ) as busy:
         opened({"/v1/models": loading})
+    assert busy.value.exit_code == 7
     with pytest.raises(
         UpstreamError, match=r"wants a token \(status 401\); set PACELINE_UPSTREAM_"
     ):

@@ -152,6 +152,6 @@ def read_token(token_file: Path | None) -> str:
         token = os.environ.get("PACELINE_TOKEN", "").strip()
     else:
         token = token_file.read_text("utf-8", errors="replace").strip()
-    if not token.isascii() or any(c.isspace() for c in token):
+    if not all("!" <= c <= "~" for c in token):
         raise ConfigError("The token is not one word of visible ASCII; look at its file.")
     return token

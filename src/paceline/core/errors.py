@@ -15,7 +15,7 @@ PacelineError                  message = one sentence: what is wrong, and what t
 ├── DownloadError              a source could not be reached (exit 4)
 ├── PortInUseError             another process listens there (exit 5)
 ├── OverloadedError            too much is queued; retry later (HTTP 429 + Retry-After)
-│   ├── UpstreamBusyError      the server behind this one is full or still loading (generate/remote/errors.py)
+│   ├── UpstreamBusyError      the server behind this one is full or still loading (generate/remote/errors.py, exit 7)
 │   └── QuotaError             this token's requests or tokens are used up; retry later (HTTP 429 + Retry-After)
 ├── UnauthorizedError          no token, or one that is unknown, expired or revoked (HTTP 401)
 ├── ForbiddenError             the token may not do this (HTTP 403)

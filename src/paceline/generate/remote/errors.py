@@ -32,6 +32,8 @@ _UNKNOWN_FIELD = (400, 422)
 class UpstreamBusyError(OverloadedError):
     """The upstream server is full, or still loading its model (HTTP 429 + its Retry-After)."""
 
+    exit_code = UpstreamError.exit_code
+
     def __init__(self, *, retry_after_s: int) -> None:
         super().__init__(queued=0, retry_after_ms=1000 * retry_after_s)
         self.args = (f"The upstream server is busy; retry after {self.retry_after_s} s.",)
