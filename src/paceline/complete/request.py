@@ -50,6 +50,9 @@ class CompleteRequest(msgspec.Struct, frozen=True, kw_only=True):
     """0 to 1: probability of being kept below which nothing is shown."""
     num_alternatives: int = 1
     """How many different completions to offer, 1 to 3; more than one only when invoked."""
+    may_be_ahead: bool = False
+    """Does this client ask ahead by itself, as if what it shows had been accepted, and not say so? Then its text
+    tells that a completion was accepted only if the next request's text has it too."""
     is_insisting: bool = False
     """Complete even in a language that the model was not trained on."""
 

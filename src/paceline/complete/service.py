@@ -114,7 +114,9 @@ class Service:
         state = ask.state
         state.newest_request_id = ask.trace.request_id
         with contained(ask.trace, "observe"):
-            ask.pace = state.observe(request.cursor, self._pressed_ms(request))
+            ask.pace = state.observe(
+                request.cursor, self._pressed_ms(request), may_be_ahead=request.may_be_ahead
+            )
         self._note_inferred(ask)
         completion = await self._answer(ask)
         if state.newest_request_id == ask.trace.request_id:  # else the user is elsewhere by now
@@ -235,9 +237,8 @@ class Service:
         """What this request's text tells of older completions goes to their traces and to who listens."""
         state, owner = ask.state, owner_of(ask.request.user_id)
         inferred, state.inferred = state.inferred, []
-        for request_id, kind in inferred:
-            is_part = kind == "partially_accepted"
-            num_chars = state.num_typed_since_shown if is_part else 0
+        for request_id, kind, num_typed in inferred:
+            num_chars = num_typed if kind == "partially_accepted" else 0
             if not self.traces.has_event(request_id, kind):  # the client said so itself
                 self.traces.add_event(request_id, kind, num_chars)
             if self.on_inferred is not None:
@@ -249,6 +250,9 @@ class Service:
         request, state = ask.request, ask.state
         if completion.text:
             state.show(request.cursor, completion)
+        if state.ahead is not None:  # nobody may be there: what comes after it can wait
+            state.ahead.trace, ask.trace.is_ahead = ask.trace, True
+            return
         kept = replace(request, cursor=window_of(request.cursor))
         asked = ask.asked(completion.model_id)
         state.last = Last(kept, completion, asked, ask.leftovers, ask.pace, ask.trace)
@@ -358,18 +362,18 @@ class Service:
     def _scene(
         self,
         state: DocumentState,
+        request: CompleteRequest,
         cursor: Cursor,
         mode: Mode = "single_line",
         trigger: Trigger = "automatic",
-        request: CompleteRequest,
     ) -> Scene:
         document = cursor.document
         language = language_of(document)
+        root, owner = request.context.workspace_root, owner_of(request.user_id)
         return Scene(
             cursor,
             mode,
             trigger=trigger,
-        root, owner = request.context.workspace_root, owner_of(request.user_id)
             project=self._answering.project.seen_from(document, root, owner)
             if state.is_project_known
             else None,

@@ -92,6 +92,21 @@ class Ghost(msgspec.Struct):
     """Has the text told its outcome? It does so also where the client said it first."""
 
 
+class Ahead(msgspec.Struct):
+    """A request that its client may have asked ahead, as if what it shows had been accepted. Only the next one tells:
+    it goes on from there, or from where the user really is."""
+
+    seen: Seen
+    num_inserted: int
+    typed: str | None
+    """As `DocumentState._typed_since`."""
+    offset: int
+    """Of the ghost text in this request."""
+    trace: RequestTrace | None = None
+    ghost: Ghost | None = None
+    """What it was answered."""
+
+
 class Last(NamedTuple):
     """The newest answered request of a document."""
 
@@ -127,10 +142,13 @@ class DocumentState:
         """The place that is being asked ahead."""
         self.last: Last | None = None
         self.ghost: Ghost | None = None
-        self.inferred: list[tuple[str, OutcomeKind]] = []
-        """What became of completions, as the text told; for whoever keeps traces to take."""
+        self.inferred: list[tuple[str, OutcomeKind, int]] = []
+        """What became of completions, as the text told, and how many characters of it were typed by then; for
+        whoever keeps traces to take."""
         self.seen: Seen | None = None
-        """By the newest request."""
+        """By the newest request that was not asked ahead."""
+        self.ahead: Ahead | None = None
+        """The newest request, if it may have been asked ahead."""
 
     @property
     def is_asking_ahead(self) -> bool:
@@ -143,30 +161,46 @@ class DocumentState:
             self.prefetch.cancel()
         self.prefetch = self.prefetch_spot = None
 
-    def observe(self, cursor: Cursor, at_ms: float) -> Pace:
-        """A request came: note the keystroke behind it, and what it says about the ghost text."""
-        seen, self.seen = self.seen, Seen.at(cursor)
+    def observe(self, cursor: Cursor, at_ms: float, *, may_be_ahead: bool = False) -> Pace:
+        """A request came: note the keystroke behind it, and what it says about the ghost text.
+
+        Args:
+            may_be_ahead: does its client ask ahead without saying so? Then a text that grew by more than a key tells
+                nothing before the next request confirms it.
+        """
+        now = Seen.at(cursor)
+        self._settle_ahead(now)
         change, is_moved = 0, False
-        if seen is not None:
-            is_moved = seen.start != self.seen.start
-            change = self.seen.num_chars - seen.num_chars
+        if self.seen is not None:
+            is_moved = self.seen.start != now.start
+            change = now.num_chars - self.seen.num_chars
             if is_moved:  # lengths of two windows say nothing of each other
-                change = seen.num_typed_until(self.seen) or 0
-        if self.ghost is not None:
-            self._settle(self.ghost, cursor, change, is_moved=is_moved)
+                change = self.seen.num_typed_until(now) or 0
+        ghost = self.ghost
+        if may_be_ahead and ghost is not None and change > ACCEPT_CHARS:
+            moved = msgspec.structs.replace(ghost)
+            typed = self._typed_since(moved, cursor, is_moved=is_moved)
+            self.ahead = Ahead(now, change, typed, moved.offset)
+            return self.rhythm.press(at_ms, num_inserted=0, num_deleted=0)
+        self.seen = now
+        if ghost is not None:
+            self._settle(ghost, self._typed_since(ghost, cursor, is_moved=is_moved), change)
         return self.rhythm.press(at_ms, num_inserted=max(change, 0), num_deleted=max(-change, 0))
 
     def show(self, cursor: Cursor, completion: Completion) -> None:
-        """`completion` is on screen now, in place of what was."""
+        """`completion` is on screen now, in place of what was; if it was asked ahead, once that is confirmed."""
         text, offset = cursor.document.text, cursor.offset
-        self.num_typed_since_shown = 0
-        self.ghost = Ghost(
+        ghost = Ghost(
             request_id=completion.request_id,
             before=text[max(offset - BEFORE_CHARS, 0) : offset],
             offset=offset,
             text=completion.text,
             is_multi_line="\n" in completion.text.strip("\r\n"),
         )
+        if self.ahead is not None:
+            self.ahead.ghost = ghost
+        else:
+            self.num_typed_since_shown, self.ghost = 0, ghost
 
     def settle(self, request_id: str, *, is_accepted: bool, is_rejected: bool) -> None:
         """The client says what became of a completion."""
@@ -177,9 +211,23 @@ class DocumentState:
         if is_rejected:
             self.history.reject(ghost.before, ghost.text)
 
-    def _settle(self, ghost: Ghost, cursor: Cursor, change: int, *, is_moved: bool) -> None:
+    def _settle_ahead(self, now: Seen) -> None:
+        """If `now` goes on from what may have been asked ahead, then it was not: the user was there."""
+        ahead, self.ahead = self.ahead, None
+        num_typed = None if ahead is None else ahead.seen.num_typed_until(now)
+        if ahead is None or num_typed is None or num_typed < 0:
+            return
+        self.seen = ahead.seen
+        if ahead.trace is not None:
+            ahead.trace.is_ahead = False
+        if self.ghost is not None:
+            self.ghost.offset = ahead.offset
+            self._settle(self.ghost, ahead.typed, ahead.num_inserted)
+        if ahead.ghost is not None:
+            self.num_typed_since_shown, self.ghost = 0, ahead.ghost
+
+    def _settle(self, ghost: Ghost, typed: str | None, change: int) -> None:
         """Clients need not tell: the text does, by the time of the next request."""
-        typed = self._typed_since(ghost, cursor, is_moved=is_moved)
         text = ghost.text.replace("\r\n", "\n")
         if typed is None:
             self._count(ghost, is_accepted=False, inferred="ignored")
@@ -216,7 +264,7 @@ class DocumentState:
         self, ghost: Ghost, *, is_accepted: bool, inferred: OutcomeKind | None = None
     ) -> None:
         if inferred is not None and not ghost.is_inferred:
-            self.inferred.append((ghost.request_id, inferred))
+            self.inferred.append((ghost.request_id, inferred, self.num_typed_since_shown))
             ghost.is_inferred = True
         if not ghost.is_settled:
             self.history.record(is_multi_line=ghost.is_multi_line, is_accepted=is_accepted)

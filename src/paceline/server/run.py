@@ -177,7 +177,8 @@ def load_tls(tls: Tls) -> ssl.SSLContext:
     try:
         context.load_cert_chain(tls.certfile, tls.keyfile, password=refuse_password)
     except (ssl.SSLError, OSError) as cause:
-        reason = (getattr(cause, "reason", None) or cause.strerror or "not PEM").lower()
+        said = cause.reason if isinstance(cause, ssl.SSLError) else cause.strerror
+        reason = (said or "not PEM").lower()
         raise ConfigError(
             f"The TLS files cannot be used ({reason.replace('_', ' ')}); give --tls-cert a PEM certificate "
             "and --tls-key its key."

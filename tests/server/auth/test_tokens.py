@@ -132,6 +132,28 @@ def test_a_newer_file_and_a_damaged_row_are_refused(tmp_path: Path) -> None:
         TokenStore(tmp_path)
 
 
+def test_a_full_disk_is_named_and_stops_nobody_from_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TokenStore(tmp_path).create("ada")
+    connect = TokenStore._connect
+
+    def connect_without_space(store: TokenStore, timeout_s: float) -> sqlite3.Connection:
+        database = connect(store, timeout_s)
+        database.execute("PRAGMA max_page_count = 1")  # SQLite takes what there is for the limit
+        return database
+
+    monkeypatch.setattr(TokenStore, "_connect", connect_without_space)
+    store = TokenStore(tmp_path)
+    with pytest.raises(StorageError, match="database or disk is full"):
+        for _ in range(50):
+            store.create("bob")
+    with pytest.raises(StorageError, match="database or disk is full"):
+        store.add_usage({(f"{number:08}", "2026-11"): 1 for number in range(2_000)})
+    assert "ada" in [record.user_id for record in TokenStore(tmp_path).records()]
+    assert store.usage("2026-11") == {}
+
+
 def test_a_writer_at_work_stops_no_request(tmp_path: Path) -> None:
     authority = authority_of(tmp_path)
     token, _ = authority.store.create("ada")

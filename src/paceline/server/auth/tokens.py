@@ -107,11 +107,10 @@ class TokenStore:
         self._wall_s = wall_s
         self._watched: sqlite3.Connection | None = None
         self._seen: tuple[object, ...] = ()
+        self._make_private()
+        if self._version() == _VERSION:  # then nothing need be written: the disk may be full
+            return
         with self._writing() as database:
-            if database.execute("PRAGMA user_version").fetchone()[0] > _VERSION:
-                raise StorageError(
-                    "The token file was written by a newer Paceline; use that one, or another folder."
-                )
             for statement in _SCHEMA.split(";"):
                 database.execute(statement)
             database.execute(f"PRAGMA user_version = {_VERSION}")
@@ -237,6 +236,15 @@ class TokenStore:
             self._watched.close()
             self._watched, self._seen = None, ()
 
+    def _version(self) -> int:
+        with self._connected(BUSY_S) as database:
+            version: int = database.execute("PRAGMA user_version").fetchone()[0]
+        if version > _VERSION:
+            raise StorageError(
+                "The token file was written by a newer Paceline; use that one, or another folder."
+            )
+        return version
+
     def _connect(self, timeout_s: float) -> sqlite3.Connection:
         return sqlite3.connect(
             self.path, timeout=timeout_s, isolation_level=None, check_same_thread=False
@@ -253,28 +261,34 @@ class TokenStore:
         except (OSError, sqlite3.Error) as cause:
             raise _storage_error(cause) from cause
 
-    @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        """A transaction; an exception undoes it. The file is made here, readable by its owner alone."""
+    def _make_private(self) -> None:
+        """The file is made here, readable by its owner alone."""
         try:
             _make_private_file(self.path)
         except OSError as cause:
             raise _storage_error(cause) from cause
+
+    @contextmanager
+    def _writing(self) -> Generator[sqlite3.Connection]:
+        """A transaction; an exception undoes it."""
+        self._make_private()
         with self._connected(BUSY_S) as database:
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
+                database.execute("COMMIT")
             except BaseException:
-                database.execute("ROLLBACK")
+                if database.in_transaction:  # SQLite has ended it itself if the disk is full
+                    database.execute("ROLLBACK")
                 raise
-            database.execute("COMMIT")
 
 
 def _make_private_file(path: Path) -> None:
     """Never opens a file that is there: to close it would drop this process' locks on it (POSIX)."""
     make_private_folder(path.parent)
     if path.exists():
-        path.chmod(0o600)
+        if path.stat().st_mode & 0o777 != 0o600:
+            path.chmod(0o600)
         return
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
