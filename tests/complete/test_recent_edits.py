@@ -15,7 +15,7 @@ LINES = st.lists(st.sampled_from(["a\n", "b\n", "\n"]), max_size=4).map(tuple)
 def test_edits_undone_newest_first_lead_back_to_the_first_text(
     changes: list[tuple[int, int, tuple[str, ...]]],
 ) -> None:
-    first = ("1\n", "2\n", "3\n", "4\n", "5\n")
+    first: list[str] = ["1\n", "2\n", "3\n", "4\n", "5\n"]
     edits, lines = RecentEdits(), list(first)
     for at_ms, (place, num_lines, after) in enumerate(changes):
         place = min(place, len(lines))

@@ -104,7 +104,9 @@ class ProjectIndex:
 
     def forget(self, path: str, owner: str = "") -> None:
         """A document is gone."""
-        self._num_names -= _size(self._owners.get(owner, {}).pop(plain_path(path), None))
+        documents = self._owners.get(owner)
+        if documents is not None:
+            self._num_names -= _size(documents.pop(plain_path(path), None))
 
     @property
     def num_documents(self) -> int:
@@ -158,7 +160,8 @@ class ProjectIndex:
         return True if is_imported else found
 
     def _documents_of(self, owner: str) -> Iterable[_Known]:
-        return self._owners.get(owner, {}).values()
+        documents = self._owners.get(owner)
+        return () if documents is None else documents.values()
 
     def _forget_oldest(self, owner: str) -> None:
         documents = self._owners[owner]
