@@ -131,7 +131,8 @@ class TokenMeter:
         refilled = (now_s - self._at_s) * per_minute / 60
         self._allowance = min(per_minute, self._allowance + refilled)
         self._at_s = now_s
-        if self._allowance < 1 - ROUNDING:  # else a clock's last digit breaks what Retry-After promised
+        # Rounding, else a clock's last digit breaks what Retry-After promised.
+        if self._allowance < 1 - ROUNDING:
             wait_s = (1 - self._allowance) * 60 / per_minute
             raise QuotaError(
                 f"This token may ask {per_minute} times a minute; ask less often.",
