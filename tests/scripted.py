@@ -42,6 +42,9 @@ def describe(name, width, height):
 MIN_KNOWN_CHARS = 6
 """So much of a line must stand before the cursor for the model to know it again."""
 
+MAX_CALLS = 100
+"""As a process it runs for long: older calls are forgotten."""
+
 SHOW_ALL = CompleteConfig(show_threshold=0, confidence=ConfidenceConfig(is_enabled=False))
 """What the scripted log-probabilities are worth is not the question."""
 
@@ -69,6 +72,7 @@ class KnowsByHeart(FakeGenerator):
         pieces = re.findall(r"\n|[ \t]*[^\s]+|[ \t]+", rest_of(self._whole, parts.prefix))
         script = FakeGenerator(pieces, models=[info.model_id for info in self.models])
         self.calls.append(Call(parts=parts, params=params, model_id=model_id or ""))
+        del self.calls[:-MAX_CALLS]
         async with aclosing(script.stream(parts, params, model_id=model_id)) as chunks:
             async for chunk in chunks:
                 if chunk.num_tokens:
