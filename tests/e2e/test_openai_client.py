@@ -71,6 +71,54 @@ def test_stop_ends_the_text_before_it(client: openai.OpenAI) -> None:
     assert cut.finish_reason == "stop"
 
 
+def test_echo_begins_each_choice_with_the_prompt(client: openai.OpenAI) -> None:
+    plain = client.completions.create(**ASK).choices[0]
+    echoed = client.completions.create(**ASK, echo=True).choices[0]
+    assert echoed.text == PROMPT + plain.text
+
+
+def test_several_choices_are_drawn_with_seeds_of_their_own(client: openai.OpenAI) -> None:
+    choices = client.completions.create(**ASK, n=3).choices
+    assert [choice.index for choice in choices] == [0, 1, 2]
+    assert len({choice.text for choice in choices}) == 3
+    alone = client.completions.create(**{**ASK, "seed": ASK["seed"] + 1}).choices[0]
+    assert choices[1].text == alone.text
+
+
+def test_logprobs_of_every_token(client: openai.OpenAI) -> None:
+    reply = client.completions.create(**ASK, logprobs=2)
+    found = reply.choices[0].logprobs
+    assert found is not None
+    assert reply.usage is not None
+    tokens, logprobs, tops = (
+        found.tokens or [],
+        found.token_logprobs or [],
+        found.top_logprobs or [],
+    )
+    assert len(tokens) == len(logprobs) == len(tops) == reply.usage.completion_tokens > 0
+    for token, logprob, top in zip(tokens, logprobs, tops, strict=True):
+        assert logprob <= 0
+        assert token in top
+    offsets = found.text_offset or []
+    assert offsets[0] == 0
+    assert offsets == sorted(offsets)
+
+
+def test_a_stream_that_is_closed_leaves_the_server_to_others(client: openai.OpenAI) -> None:
+    """Four times as many as the engine has slots: were one kept, the last request would wait long."""
+    for _ in range(32):
+        endless = {**ASK, "max_tokens": 200, "extra_body": {"ignore_eos": True}}
+        with client.completions.create(**endless, stream=True) as stream:
+            assert next(iter(stream)).object == "text_completion"
+    assert client.completions.create(**ASK).choices[0].text
+
+
+def test_embeddings_say_that_there_is_no_encoder(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.embeddings.create(model=TINY_MODEL_ID, input="def area(")
+    assert caught.value.status_code == 501
+
+
 def test_models(client: openai.OpenAI) -> None:
     (model,) = client.models.list().data
     assert model.id == TINY_MODEL_ID
