@@ -155,6 +155,9 @@ def test_an_address_that_others_reach_demands_a_token(tmp_path: Path) -> None:
     assert created.exit_code == 0
     with open_doors(options) as doors:
         assert doors.authority is not None
+        assert doors.address == f"http://localhost:{doors.listener.getsockname()[1]}"
+    with open_doors(options._replace(allow_host=["code.example"])) as doors:
+        assert doors.address == f"http://code.example:{doors.listener.getsockname()[1]}"
 
 
 def test_a_state_folder_that_cannot_be_used(

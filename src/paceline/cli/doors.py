@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAX_SERVERS = 64
 """Servers of one user on one machine at the same time; each has a folder of events of its own."""
 
+EVERY_ADDRESS = ("", "0.0.0.0", "::")
+
 HostOption = Annotated[
     str, typer.Option(help="Address to listen on; tokens are demanded unless it is loopback.")
 ]
@@ -93,7 +95,7 @@ class Doors(NamedTuple):
     """Keeps events; None if the user's state folder cannot be written."""
     tls: Tls | None
     address: str
-    """As a URL, without a slash at the end."""
+    """As a URL, without a slash at the end, by which clients may call; there may be others."""
 
 
 @contextmanager
@@ -121,9 +123,16 @@ def open_doors(options: DoorOptions) -> Generator[Doors]:
         authority = _open_authority(config, must_show, stack)
         listener = stack.enter_context(bind(options.host, options.port, authority))
         store = _open_events(options.state, stack)
-        name = f"[{options.host}]" if ":" in options.host else options.host
+        name = _name_of(options)
         address = f"{'https' if tls else 'http'}://{name}:{listener.getsockname()[1]}"
         yield Doors(listener, config, authority, store, tls, address)
+
+
+def _name_of(options: DoorOptions) -> str:
+    """A name by which clients may call. `0.0.0.0` is none: it stands for every address of this machine."""
+    is_every = options.host in EVERY_ADDRESS
+    name = (options.allow_host or ["localhost"])[0] if is_every else options.host
+    return f"[{name}]" if ":" in name else name
 
 
 def _tls_of(options: DoorOptions) -> Tls | None:
