@@ -10,12 +10,14 @@ import asyncio
 import ipaddress
 import logging
 import time
+from collections import Counter
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from paceline.server.caller import Caller
 from paceline.server.errors import CLIENT_GONE_STATUS, error_response, stopping_response
 
 log = logging.getLogger("paceline.server")
@@ -24,9 +26,19 @@ MAX_BODY_BYTES = 20_000_000
 """A larger body is refused; no editor needs to send it, and it would only be cut."""
 POLICY_VIOLATION = 1008
 """Of RFC 6455, section 7.4.1."""
+MAX_HELD_BYTES = 1_000_000_000
+"""Of all bodies that are in memory at the same time: 50 of the longest, thousands of usual ones; more are told 503."""
+MAX_STRANGERS_BYTES = 200_000_000
+"""Of these, bodies of clients whose token is in the body: nobody knows yet who they are."""
+BUSY_RETRY_S = "1"
+MAX_LOGGED_CHARS = 200
+"""Of a path: a client may send 64 kB of it."""
 MAX_DRAIN_BYTES = 100_000_000
 MAX_DRAIN_S = 5.0
 """A client that writes its whole body before it reads gets this much patience to see the 413."""
+
+
+TOO_MUCH = "The server holds as many request bodies as it may; send this one again in a second."
 
 
 def is_loopback(host: str) -> bool:
@@ -82,7 +94,7 @@ class RequestLog:
             log.info(
                 "%s %s %d %.0f ms%s",
                 scope["method"],
-                scope["path"].encode("unicode_escape").decode(),
+                scope["path"][:MAX_LOGGED_CHARS].encode("unicode_escape").decode(),
                 status,
                 (time.perf_counter() - started) * 1000,
                 "" if tokens is None else f" {tokens} tokens",
@@ -118,11 +130,13 @@ class Farewell:
 
 
 class BodyLimit:
-    """Answer 413 to bodies over `max_bytes`, without keeping them in memory."""
+    """Answer 413 to bodies over `max_bytes`, without keeping them in memory, and 503 where all together are too much."""
 
     def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
         self.app, self.max_bytes = app, max_bytes
         self.message = f"The body is larger than {max_bytes // 1_000_000} MB; send less text."
+        self._num_held: Counter[bool] = Counter()
+        """Bytes in memory, of strangers or not."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Trust a stated length, count an unstated one."""
@@ -133,17 +147,28 @@ class BodyLimit:
         if not stated.isdecimal() or int(stated) > self.max_bytes:
             await self._refuse(receive, send)
             return
+        caller: Caller = scope["state"]["caller"]
+        is_stranger = not caller.scopes
         num_bytes = 0
 
         async def count() -> Message:
             nonlocal num_bytes
             message = await receive()
-            num_bytes += len(message.get("body", b""))
+            num_more = len(message.get("body", b""))
+            num_bytes += num_more
+            self._num_held[is_stranger] += num_more
             if num_bytes > self.max_bytes:
                 raise HTTPException(413, self.message)
+            if self._num_held[is_stranger] > (
+                MAX_STRANGERS_BYTES if is_stranger else MAX_HELD_BYTES
+            ):
+                raise HTTPException(503, TOO_MUCH, headers={"Retry-After": BUSY_RETRY_S})
             return message
 
-        await self.app(scope, count, send)
+        try:
+            await self.app(scope, count, send)
+        finally:
+            self._num_held[is_stranger] -= num_bytes
 
     async def _refuse(self, receive: Receive, send: Send) -> None:
         """Send the refusal at once, then throw away what the client is still writing."""

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.testclient import TestClient
+from starlette.exceptions import HTTPException
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
 from paceline.complete.service import Service
 from paceline.generate.types import GenerateParams, PromptParts, TextChunk
+from paceline.server import middleware
 from paceline.server.app import create_app
 from paceline.server.auth.authority import Authority
 from paceline.server.auth.rules import TOKEN_IN_BODY, is_metered, is_page, scope_of
@@ -394,3 +396,56 @@ def test_usage_is_flushed_while_the_app_lives_and_at_its_end(tmp_path: Path) -> 
         body = {"input_prefix": "a = "}
         assert client.post("/infill", json=body, headers=bearer(token)).status_code == 200
     assert authority.store.usage("2026-11")[record.token_id] > 0
+
+
+def test_bodies_in_memory_are_bounded_and_strangers_fill_only_their_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client whose token is in the body sends it before anybody knows who that is."""
+    monkeypatch.setattr(middleware, "MAX_STRANGERS_BYTES", 3_000)
+    authority = authority_of(tmp_path)
+    token, _ = authority.store.create("ada")
+    client = client_with(authority, is_token_required=True)
+    url = "/exa.language_server_pb.LanguageServerService/Heartbeat"
+
+    def send(num_chars: int, headers: dict[str, str]) -> Any:
+        metadata = {"api_key": token, "ide_name": "x" * num_chars}
+        return client.post(url, json={"metadata": metadata}, headers=headers)
+
+    for _ in range(3):  # what is over is counted no more
+        assert send(100, {}).status_code == 200
+        refused = send(4_000, {})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json()["message"].startswith("The server holds as many request bodies")
+        assert send(4_000, bearer(token)).status_code != 503
+
+
+def test_running_requests_share_what_their_bodies_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "MAX_HELD_BYTES", 10)
+
+    async def test() -> None:
+        is_over = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await is_over.wait()
+
+        limit = middleware.BodyLimit(app)
+        scope = {"type": "http", "headers": [], "state": {"caller": Caller()}}
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"x" * 8}
+
+        async def send(message: Any) -> None:
+            raise AssertionError(message)
+
+        first = asyncio.ensure_future(limit(scope, receive, send))
+        await asyncio.sleep(0)
+        with pytest.raises(HTTPException) as refused:
+            await limit(scope, receive, send)
+        assert refused.value.status_code == 503
+        is_over.set()
+        await first
+        await limit(scope, receive, send)
+
+    asyncio.run(test())

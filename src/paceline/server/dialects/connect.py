@@ -63,6 +63,7 @@ class ConnectRoute(APIRoute):
             except PacelineError as error:
                 return connect_response_for(error)
             except HTTPException as error:
-                return connect_error(error.status_code, str(error.detail))
+                headers = dict(error.headers or {})
+                return connect_error(error.status_code, str(error.detail), headers)
 
         return handle_call
