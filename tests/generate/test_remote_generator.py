@@ -297,7 +297,7 @@ def test_a_server_that_says_nothing_is_given_up_whatever_it_sends(
     async def test(generator: RemoteGenerator, upstream: Upstream) -> None:
         with pytest.raises(UpstreamError, match=r"sent nothing for 120 s|answered with status 500"):
             await read(generator, GenerateParams())
-        await upstream.left.wait()
+        await upstream.ended.wait()
 
     run(reply, test)
 

@@ -50,6 +50,8 @@ class Upstream:
         self.num_left = 0
         """Clients that left before the end of their answer."""
         self.asked, self.left = asyncio.Event(), asyncio.Event()
+        self.ended = asyncio.Event()
+        """A connection is over. Where an answer never ends, its client has left, be it before it had asked."""
         self.url = ""
         self.num_connections = 0
 
@@ -86,7 +88,10 @@ class Upstream:
                     return
         except ConnectionError:
             self._note_left()
+        except asyncio.IncompleteReadError:
+            pass  # the client left before it had asked
         finally:
+            self.ended.set()
             writer.close()
 
     async def _answer(

@@ -1,4 +1,4 @@
-"""llama.vim and llama.vscode ask ahead, as if what they show had been accepted: that is no acceptance yet."""
+"""llama.vim and llama.vscode, which name no session, ask ahead, as if what they show had been accepted: that is no acceptance yet."""
 
 from __future__ import annotations
 

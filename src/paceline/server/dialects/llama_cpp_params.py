@@ -38,7 +38,7 @@ def to_request(
     return CompleteRequest(
         cursor=Cursor(document=document, offset=len(prefix)),
         trigger=body.trigger or "automatic",
-        may_be_ahead=body.trigger != "invoked",
+        may_be_ahead=body.trigger != "invoked" and body.session_id is None,
         mode=body.mode,
         multi_line_threshold=body.multi_line_threshold,
         show_threshold=body.show_threshold,
