@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
+from paceline.artifacts.events import Event, EventOrigin
 from paceline.complete.config import CompleteConfig
 from paceline.complete.service import Service
 from paceline.generate.types import GenerateParams, PromptParts, TextChunk
@@ -19,7 +20,7 @@ from paceline.server.auth.tokens import Quotas
 from paceline.server.config import ServerConfig, TransportLimits
 from paceline.server.dialects import websocket_conversation, websocket_documents
 from paceline.server.dialects.websocket_answers import MAX_RUNNING
-from paceline.server.dialects.websocket_conversation import MAX_BAD_MESSAGES
+from paceline.server.dialects.websocket_conversation import MAX_BAD_MESSAGES, MAX_REPORTS
 from tests.fakes import FakeGenerator
 from tests.server.auth.people import authority_of
 from tests.server.talk import Line, line_to
@@ -197,7 +198,7 @@ def test_a_reader_who_takes_nothing_is_read_from_no_more() -> None:
                 line.send(type="events", events=[], id=number)
             for _ in range(200):
                 await asyncio.sleep(0)
-            assert line.num_unread >= 98
+            assert line.num_unread >= 98 - MAX_REPORTS
             line.is_reading.set()
             for number in range(100):
                 assert (await line.receive())["id"] == number
@@ -418,6 +419,40 @@ def test_events_are_kept() -> None:
             line.send(type="events", events=[event | {"kind": "seen"}], id=4)
             reply = await line.receive()
             assert (reply["id"], reply["error"]["param"]) == (4, "events[0].kind")
+
+    run(test())
+
+
+class SlowStore:
+    """A disk that writes when `gate` is set."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.kept: list[Event] = []
+
+    async def append(
+        self, events: Sequence[Event], *, user_id: str = "", origin: EventOrigin = "client"
+    ) -> Sequence[Event]:
+        """As EventStore's."""
+        await self.gate.wait()
+        self.kept += events
+        return events
+
+
+def test_no_keystroke_waits_for_the_disk_and_hanging_up_loses_nothing() -> None:
+    async def test() -> None:
+        store = SlowStore()
+        event = {"event_id": "e", "request_id": "r", "kind": "shown"}
+        async with line_to(app_of(FakeGenerator(WRITTEN), store=store)) as line:
+            line.send(type="events", events=[event], id="slow")
+            line.send(type="open", **OPEN)
+            assert (await answer(line))["type"] == "completion"
+            store.gate.set()
+            assert await line.receive() == {"type": "recorded", "num_new": 1, "id": "slow"}
+            store.gate.clear()
+            line.send(type="events", events=[event | {"event_id": "f"}])
+            asyncio.get_running_loop().call_later(0.01, store.gate.set)
+        assert [each.event_id for each in store.kept] == ["e", "f"]
 
     run(test())
 

@@ -56,6 +56,8 @@ log = logging.getLogger("paceline.server")
 HELLO_S = 10.0
 """An editor says hello at once; who does not is none."""
 MAX_BAD_MESSAGES = 16
+MAX_REPORTS = 8
+"""`events` of one connection that wait for a slow disk; then nothing more is read from it."""
 POLICY_VIOLATION, TOO_BIG = 1008, 1009
 """Of RFC 6455, section 7.4.1."""
 
@@ -89,6 +91,7 @@ class Conversation:
         self._is_local = is_on_this_machine(socket, caller)
         self._documents = OpenDocuments(budget)
         self._answers = Answers(server.service, caller, self._send)
+        self._reports: set[asyncio.Task[None]] = set()
         self._hello = Hello()
         self._num_bad = 0
 
@@ -111,6 +114,7 @@ class Conversation:
         finally:
             await self._answers.close()
             self._documents.close_all()
+            await asyncio.gather(*self._reports)
             num_completions, num_tokens = self._answers.num_completions, self._answers.num_tokens
             log.info("WebSocket /v1/session %d completions %d tokens", num_completions, num_tokens)
 
@@ -147,7 +151,7 @@ class Conversation:
             case Cancel():
                 self._answers.cancel(message.id)
             case Report():
-                await self._record(message)
+                await self._report(message)
 
     async def _edit(self, message: Open | Change) -> None:
         try:
@@ -208,6 +212,14 @@ class Conversation:
         )
         return for_caller(wire, self._caller, is_local=self._is_local)
 
+    async def _report(self, message: Report) -> None:
+        """Keep events, in a task of its own: no keystroke waits for the disk."""
+        if len(self._reports) >= MAX_REPORTS:
+            await asyncio.wait(self._reports, return_when=asyncio.FIRST_COMPLETED)
+        task = asyncio.create_task(self._record(message))
+        self._reports.add(task)
+        task.add_done_callback(self._reports.discard)
+
     async def _record(self, message: Report) -> None:
         try:
             if "events" not in self._caller.scopes:
@@ -215,6 +227,10 @@ class Conversation:
             num_new = await self._server.events.record(message.events, self._caller)
         except PacelineError as error:
             await self._fail(error, message.id)
+        except Exception:
+            log.exception("WebSocket /v1/session: events cannot be recorded")
+            problem = Problem(message="Something went wrong inside the server.", code="internal")
+            await self._send(Failure(error=problem, id=message.id))
         else:
             await self._send(Recorded(num_new=num_new, id=message.id))
 
