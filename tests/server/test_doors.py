@@ -117,6 +117,17 @@ def test_pages_of_ours_and_of_named_origins_may_call() -> None:
     assert refused.headers["access-control-allow-origin"] == EDITOR  # so that the page can read why
 
 
+def test_views_and_extensions_of_programs_can_be_named() -> None:
+    origins = ("vscode-webview://1a2b3c", "chrome-extension://abcdef", "app://obsidian.md")
+    client = client_with(None, allowed_origins=origins)
+    for origin in origins:
+        response = client.get("/v1/models", headers={"Origin": origin})
+        assert response.status_code == 200
+        assert response.headers["access-control-allow-origin"] == origin
+        other = client.get("/v1/models", headers={"Origin": f"{origin}x"})
+        assert other.status_code == 403
+
+
 @pytest.mark.parametrize("path", ["/health", "/v1/models", "/docs", "/", "/nothing", "/static/x"])
 @pytest.mark.parametrize("host", ["localhost", "evil.example"])
 def test_security_headers_are_on_every_reply(path: str, host: str) -> None:
@@ -137,6 +148,7 @@ def test_security_headers_are_on_every_reply(path: str, host: str) -> None:
         {"allowed_origins": ("https://editor.example/",)}, {"allowed_origins": ("https://A.example",)},
         {"allowed_origins": ("https://editor.example:443",)}, {"allowed_origins": ("https://a@b",)},
         {"allowed_origins": ("https://a:x",)}, {"allowed_origins": ("https://",)},
+        {"allowed_origins": ("null",)}, {"allowed_origins": ("file://",)},
         {"allowed_hosts": ("*",)}, {"allowed_hosts": ("[::1]",)}, {"allowed_hosts": ("a:80",)}, {"allowed_hosts": ("http://a",)},
         {"allowed_hosts": ("",)},
     ],

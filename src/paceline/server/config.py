@@ -91,4 +91,5 @@ def _is_origin(text: str) -> bool:
         return False
     usual = {"http": 80, "https": 443}.get(parts.scheme)
     is_bare = text == f"{parts.scheme}://{parts.netloc}" and "@" not in parts.netloc
-    return bool(is_bare and parts.hostname and text == text.lower() and port != usual)
+    is_short = port is None or port != usual
+    return bool(is_bare and parts.hostname and text == text.lower() and is_short)
