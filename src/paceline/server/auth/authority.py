@@ -47,7 +47,7 @@ class Authority:
         self._records: dict[str, TokenRecord] = {}
         self._callers: dict[str, Caller] = {}
         self._meters: dict[str, TokenMeter] = {}
-        self._is_flushing = False
+        self._is_flushing = self._is_failing = False
         self._refresh()
 
     @classmethod
@@ -112,10 +112,13 @@ class Authority:
         try:
             month, usage = await asyncio.to_thread(self._write, pending)
         except StorageError as error:
-            log.warning("Usage of tokens is not written yet. %s", error)
+            if not self._is_failing:  # it is tried again every few seconds
+                log.warning("Usage of tokens is not written yet. %s", error)
+            self._is_failing = True
             return
         finally:
             self._is_flushing = False
+        self._is_failing = False
         self._ledger.settle(pending)
         self._ledger.learn(month, usage)
 
