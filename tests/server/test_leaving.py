@@ -35,17 +35,20 @@ ROUTES: list[tuple[str, dict[str, Any], int]] = [
 ]
 
 
-async def post_and_leave(
-    generator: TextGenerator, path: str, body: dict[str, Any], wait: Callable[[], Awaitable[object]]
-) -> None:
-    """Speak ASGI to the app: send a body, leave once `wait` returns, and return when the app is done."""
-    app = create_app(generator, Service(generator, QUIET))
-    scope: dict[str, Any] = {
+def scope_of(path: str) -> dict[str, Any]:
+    return {
         "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
         "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"",
         "scheme": "http", "root_path": "", "client": ("127.0.0.1", 5), "server": ("127.0.0.1", 8012),
         "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
     }  # fmt: skip
+
+
+async def post_and_leave(
+    generator: TextGenerator, path: str, body: dict[str, Any], wait: Callable[[], Awaitable[object]]
+) -> None:
+    """Speak ASGI to the app: send a body, leave once `wait` returns, and return when the app is done."""
+    app = create_app(generator, Service(generator, QUIET))
     is_sent = False
 
     async def receive() -> dict[str, Any]:
@@ -59,7 +62,7 @@ async def post_and_leave(
     async def send(message: dict[str, Any]) -> None:
         await asyncio.sleep(0)
 
-    await asyncio.wait_for(app(scope, receive, send), 60)  # type: ignore[arg-type]
+    await asyncio.wait_for(app(scope_of(path), receive, send), 60)  # type: ignore[arg-type]
 
 
 class Endless(FakeGenerator):
@@ -121,3 +124,30 @@ def test_the_engine_makes_no_further_step(
 
     with scripted_generator([97], held_step=5) as (generator, executor):
         asyncio.run(main(generator, executor))
+
+
+def test_who_leaves_in_the_middle_of_a_body_is_no_bug() -> None:
+    """No traceback, no 500: on every path that reads one."""
+    app = create_app(FakeGenerator(), Service(FakeGenerator(), QUIET))
+    documented = app.openapi()["paths"].items()
+    paths = [path for path, item in documented if "requestBody" in item.get("post", {})]
+    assert {"/v1/complete", "/v1/events", "/infill", "/v1/completions"} < set(paths)
+
+    async def leave(path: str) -> None:
+        messages = [
+            {"type": "http.request", "body": b"{", "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return messages.pop(0)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await app(scope_of(path), receive, send)
+        assert sent[0]["status"] == 499, path
+
+    for path in paths:
+        asyncio.run(leave(path))

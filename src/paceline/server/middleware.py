@@ -40,6 +40,8 @@ MAX_DRAIN_S = 5.0
 
 TOO_MUCH = "The server holds as many request bodies as it may; send this one again in a second."
 
+GONE = "The client left before its body was whole."
+
 
 def is_loopback(host: str) -> bool:
     """Does `host`, a name or an address, mean this machine and nothing else?"""
@@ -130,7 +132,10 @@ class Farewell:
 
 
 class BodyLimit:
-    """Answer 413 to bodies over `max_bytes`, without keeping them in memory, and 503 where all together are too much."""
+    """Answer 413 to bodies over `max_bytes`, without keeping them in memory, and 503 where all together are too much.
+
+    What is cut off in its body ends here, too: it is nobody's fault but the network's.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
         self.app, self.max_bytes = app, max_bytes
@@ -149,11 +154,14 @@ class BodyLimit:
             return
         caller: Caller = scope["state"]["caller"]
         is_stranger = not caller.scopes
-        num_bytes = 0
+        num_bytes, is_whole = 0, False
 
         async def count() -> Message:
-            nonlocal num_bytes
+            nonlocal num_bytes, is_whole
             message = await receive()
+            if message["type"] == "http.disconnect" and not is_whole:
+                raise HTTPException(CLIENT_GONE_STATUS, GONE)
+            is_whole = not message.get("more_body", False)
             num_more = len(message.get("body", b""))
             num_bytes += num_more
             self._num_held[is_stranger] += num_more
