@@ -148,6 +148,10 @@ QWEN = "<|fim_prefix|>{p}<|fim_suffix|>{s}<|fim_middle|>"
         ("a", None), (QWEN, Middle("{p}", "{s}")), ("[SUFFIX]b", None), ("<fim_prefix>a<fim_middle>", None),
         (QWEN.format(p="a<|fim_suffix|>", s="b"), None), (QWEN.format(p="a", s="b") + "x", None),
         ("<|fim_prefix|>a<|fim_suffix|>b<fim_middle>", None),
+        (QWEN.format(p='P = "<|fim_prefix|>"; M = "<|fim_middle|>"', s="b"),
+         Middle('P = "<|fim_prefix|>"; M = "<|fim_middle|>"', "b")),
+        ('P = "<|fim_prefix|>"\nS = "<|fim_suffix|>"\nM = "<|fim_middle|>', None),
+        ("x = 1\n" + QWEN.format(p="a", s="b"), None), ("a<fim_middle>", None),
     ],
 )  # fmt: skip
 def test_a_rendered_prompt_is_taken_apart(prompt: str, middle: Middle | None) -> None:

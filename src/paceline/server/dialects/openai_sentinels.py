@@ -33,6 +33,9 @@ CODESTRAL_SUFFIX, CODESTRAL_PREFIX = "[SUFFIX]", "[PREFIX]"
 FILE_SEPS = ("<|file_sep|>", "<file_sep>", "<filename>")
 BEGINS = ("<｜begin▁of▁sentence｜>", "<s>")
 REPO_NAMES = ("<|repo_name|>", "<repo_name>", "<reponame>")
+HEADS = (*BEGINS, *FILE_SEPS, *REPO_NAMES, "Context:\n\n")
+"""How a head begins, if there is one; the last is llama.vscode's. Anything else is a file in which sentinels stand, such
+as a tokenizer's."""
 
 
 class Middle(NamedTuple):
@@ -47,25 +50,31 @@ class Middle(NamedTuple):
 
 
 def read_middle(prompt: str) -> Middle | None:
-    """Take a rendered prompt apart; None if it is none: each sentinel must be there once, in its place."""
+    """Take a rendered prompt apart; None if it is none, or may be read in two ways.
+
+    Between its sentinels stands what the user edits, and there their names are text.
+    """
     if prompt.startswith(CODESTRAL_SUFFIX) and prompt.count(CODESTRAL_PREFIX) == 1:
         suffix, _, prefix = prompt.removeprefix(CODESTRAL_SUFFIX).partition(CODESTRAL_PREFIX)
         return Middle(prefix, suffix)
     end = prompt.rstrip("\n")
     for form in FORMS:
-        if end.endswith(form.middle) and all(prompt.count(name) == 1 for name in form):
+        if end.endswith(form.middle):
             return _take_apart(end.removesuffix(form.middle), form)
     return None
 
 
-def _take_apart(text: str, form: _Form) -> Middle:
-    at_prefix, at_suffix = text.index(form.prefix), text.index(form.suffix)
-    first, second = (
-        (form.prefix, form.suffix) if at_prefix < at_suffix else (form.suffix, form.prefix)
-    )
+def _take_apart(text: str, form: _Form) -> Middle | None:
+    """`text` is a prompt without the sentinel at its end."""
+    at_prefix, at_suffix = text.find(form.prefix), text.find(form.suffix)
+    is_prefix_first = at_prefix < at_suffix
+    first, second = form[:2] if is_prefix_first else form[1::-1]
     head, _, rest = text.partition(first)
+    is_head = not head or head.startswith(HEADS)
+    if min(at_prefix, at_suffix) < 0 or not is_head or rest.count(second) != 1:
+        return None
     one, _, other = rest.partition(second)
-    prefix, suffix = (one, other) if first == form.prefix else (other, one)
+    prefix, suffix = (one, other) if is_prefix_first else (other, one)
     return _with_head(Middle(prefix, suffix), head)
 
 
