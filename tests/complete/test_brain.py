@@ -239,6 +239,29 @@ def test_what_was_rejected_here_is_not_offered_again() -> None:
     assert again.drop == Drop("rejected_here")
 
 
+def test_who_uses_anothers_request_id_speaks_for_himself_alone() -> None:
+    config = replace(QUIET, is_cached=False, max_traces=1)
+    service = Service(FakeGenerator(["sorted", "\n"]), config)
+    first = ask("x = |\n", user_id="ann\0", request_id="r")
+    other = ask("y = |\n", user_id="bob\0")  # the first is forgotten now, and its id free
+    nothing = ask("y = a|b\n", user_id="bob\0", request_id="r")
+    assert [each.text for each in run(service, first, other, nothing)] == ["sorted", "sorted", ""]
+    assert service.record("r", "rejected")
+    (again,) = run(service, first)
+    assert again.text == "sorted"
+
+
+def test_what_a_text_tells_is_not_told_of_anothers_request() -> None:
+    service = Service(FakeGenerator(["sorted", "\n"]), replace(QUIET, max_traces=2))
+    first = ask("x = |\n", user_id="ann\0", request_id="r")
+    others = [ask("y = |\n", user_id="bob\0", request_id=name) for name in ("s", "t", "r")]
+    accepting = ask("x = sorted|\n", user_id="ann\0")
+    run(service, first, *others, accepting)
+    trace = service.traces.get("r")
+    assert trace is not None
+    assert trace.events == ()
+
+
 def test_what_was_accepted_and_taken_back_is_not_offered_again() -> None:
     service = Service(FakeGenerator(["sorted", "\n"]), replace(QUIET, is_cached=False))
     run(service, ask("x = |\n"), ask("x = sorted|\n"), ask("x = |\n"))

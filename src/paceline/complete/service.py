@@ -180,7 +180,7 @@ class Service:
             num_chars: of the text that was accepted, in code points; for partially_accepted.
         """
         is_known = self.traces.add_event(request_id, kind, num_chars)
-        state = self._documents.by_ghost(request_id)
+        state = self._documents.get(self.traces.document_key_of(request_id))
         if state is not None and kind in ("accepted", "partially_accepted", "rejected", "ignored"):
             is_accepted = kind in ("accepted", "partially_accepted")
             state.settle(request_id, is_accepted=is_accepted, is_rejected=kind == "rejected")
@@ -239,7 +239,9 @@ class Service:
         inferred, state.inferred = state.inferred, []
         for request_id, kind, num_typed in inferred:
             num_chars = num_typed if kind == "partially_accepted" else 0
-            if not self.traces.has_event(request_id, kind):  # the client said so itself
+            is_own = self.traces.document_key_of(request_id) == state.key
+            is_said = self.traces.has_event(request_id, kind)  # by the client itself
+            if is_own and not is_said:
                 self.traces.add_event(request_id, kind, num_chars)
             if self.on_inferred is not None:
                 with contained(ask.trace, "inferred"):

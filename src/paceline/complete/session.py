@@ -312,12 +312,9 @@ class Documents:
                 return state
         return None
 
-    def by_ghost(self, request_id: str) -> DocumentState | None:
-        """The document in which that completion was shown last."""
-        for state in reversed(self._states.values()):
-            if state.ghost is not None and state.ghost.request_id == request_id:
-                return state
-        return None
+    def get(self, key: str | None) -> DocumentState | None:
+        """The document of that key, if it is remembered."""
+        return None if key is None else self._states.get(key)
 
     def all(self) -> list[DocumentState]:
         """Every document that is remembered."""

@@ -194,6 +194,11 @@ class TraceStore:
         trace = self._traces.get(request_id)
         return None if trace is None else trace.user_key
 
+    def document_key_of(self, request_id: str) -> str | None:
+        """Which document that request was about; None if it is not known (any more)."""
+        trace = self._traces.get(request_id)
+        return None if trace is None else trace.document_key
+
     def newest(self, count: int) -> list[RequestTrace]:
         """The last traces, newest first."""
         return [
