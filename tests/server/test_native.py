@@ -149,7 +149,7 @@ def test_a_folder_is_read_only_for_who_is_here_and_not_outside_of_it(tmp_path: P
         ('{"document":{"text":"x"},"position":{"line":-1,"character":0}}', "position.line"),
         ('{"document":{"text":"x"},"position":{"line":1e30,"character":0}}', "position.line"),
         ('{"document":{"text":"x","path":"a\\u0000"},"position":{"line":0,"character":0}}', "document.path"),
-        ('{"open_documents":[{"text":"x"},{"text":3}]}', "open_documents[1].text"),
+        ('{"open_documents":[{"text":"x"},{"text":3}]}', "open_documents.1.text"),
         ('{"trigger":"SECRET"}', "trigger"),
         ('{"max_tokens":0}', "max_tokens"),
         ('{"num_alternatives":4}', "num_alternatives"),

@@ -418,7 +418,7 @@ def test_events_are_kept() -> None:
                 assert await line.receive() == {"type": "recorded", "num_new": num_new, "id": "x"}
             line.send(type="events", events=[event | {"kind": "seen"}], id=4)
             reply = await line.receive()
-            assert (reply["id"], reply["error"]["param"]) == (4, "events[0].kind")
+            assert (reply["id"], reply["error"]["param"]) == (4, "events.0.kind")
 
     run(test())
 

@@ -7,14 +7,14 @@ Numbers and names only: no code, no paths. `docs/events.schema.json` is generate
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from paceline.core.errors import FieldError, InputError
+from paceline.core.errors import InputError
+from paceline.core.validation import explain
 
 EventKind = Literal[
     "shown",
@@ -46,6 +46,7 @@ MAX_ALTERNATIVE = 127
 ID_PATTERN = r"^[!-~]+$(?!\n)"
 """Visible ASCII, no space: a name, never a piece of code. Python's `$` alone would let a line feed pass."""
 CLIENT_PATTERN = r"^[ -~]*$(?!\n)"
+WHERE = "docs/events.schema.json"
 
 EventId = Annotated[
     str,
@@ -179,7 +180,7 @@ def batch_of(data: object) -> EventBatch:
     try:
         return msgspec.convert(data, EventBatch)
     except msgspec.ValidationError as error:
-        raise _explain(error) from None
+        raise explain(error, EventBatch, where=WHERE) from None
 
 
 def check_events(events: Sequence[Event]) -> None:
@@ -206,32 +207,3 @@ def json_schema() -> dict[str, Any]:
 def _number(text: str) -> float:
     number = float(text)
     return int(number) if number.is_integer() else number
-
-
-_PLACE = re.compile(r" - at `\$\.?([\w.\[\]]{0,100})`$")
-_NAMED = re.compile(r"^Object (?:missing required|contains unknown) field `(.*)`$", re.DOTALL)
-_HARMLESS = re.compile(r"\w{1,32}")
-_KINDS = ", ".join(get_args(EventKind))
-
-
-def _explain(error: msgspec.ValidationError) -> InputError:
-    """Name the field as `events.3.kind`, and repeat nothing that the client sent but a field's name."""
-    text = str(error)
-    place = _PLACE.search(text)
-    reason = text[: place.start()] if place else text
-    parts = re.sub(r"\[(\d+)\]", r".\1", place[1]).split(".") if place else []
-    named = _NAMED.match(reason)
-    if named:
-        is_name = _HARMLESS.fullmatch(named[1])
-        parts += [named[1]] if is_name else []
-        reason = "it is missing" if "missing" in reason else "no field of that name is known"
-    elif reason.startswith("Invalid enum value"):
-        reason = f"it must be one of {_KINDS}"
-    elif "matching regex" in reason:
-        reason = "it may have visible ASCII characters only, and an id no space"
-    else:
-        reason = reason.replace("`", "").replace("Expected", "expected", 1)
-    field = ".".join(part for part in parts if part)
-    if not field:
-        return InputError(f"The body: {reason}; docs/events.schema.json shows what to send.")
-    return FieldError(field, reason)
